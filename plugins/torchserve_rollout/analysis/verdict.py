@@ -1,0 +1,55 @@
+"""The four verdicts, their order, and what a verdict carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Verdict(IntEnum):
+    """Ordered from best to worst; combining is taking the worst. No data is INCONCLUSIVE, never PASS."""
+
+    PASS = 0
+    INCONCLUSIVE = 1
+    ERROR = 2
+    FAIL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmVerdict:
+    """One alarm's judgement with everything a person needs to check it.
+
+    ``candidate`` and ``stable`` are the observed values in the signal's unit (None: no data), ``candidate_n``/``stable_n`` the samples
+    behind them, ``rule`` the rule in words, ``sentence`` the whole story in one sentence.
+    """
+
+    alarm: str
+    signal: str
+    verdict: Verdict
+    candidate: float | None
+    stable: float | None
+    candidate_n: int
+    stable_n: int
+    rule: str
+    sentence: str
+    action: str = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All alarms of one tick. ``judge`` names the judge and its version; it is stored with every verdict."""
+
+    verdict: Verdict
+    alarms: tuple[AlarmVerdict, ...]
+    sentence: str
+    judge: str
+
+    def failing(self) -> tuple[AlarmVerdict, ...]:
+        """The alarms that fired."""
+        return tuple(alarm for alarm in self.alarms if alarm.verdict is Verdict.FAIL)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of several; PASS when there is nothing to judge."""
+    return max(verdicts, default=Verdict.PASS)

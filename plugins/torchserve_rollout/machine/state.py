@@ -1,0 +1,63 @@
+"""What the controller remembers of one rollout. Everything else it observes anew each tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from torchserve_rollout.machine.phases import PauseReason, Phase
+from torchserve_rollout.model import ModelName, NodeName, RolloutId, VersionName
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    """One rollout between two ticks.
+
+    ``stable`` is the rollback target: the last version that *completed*; None for a model's first version.
+    ``step_index`` counts from 0; −1 before the first step. ``step_since`` is when the current weight was in force,
+    ``probed`` names the nodes on which the candidate answered its probe. ``inconclusive_since`` is when the bake was over and the verdict
+    still was not PASS. ``resume_phase`` is where a HELD rollout came from.
+    """
+
+    rollout_id: RolloutId
+    model: ModelName
+    stable: VersionName | None
+    candidate: VersionName
+    phase: Phase
+    phase_since: datetime
+    reason: str
+    step_index: int = -1
+    step_since: datetime | None = None
+    weight_pct: float = 0.0
+    epoch: int = 0
+    pause_reasons: frozenset[PauseReason] = frozenset()
+    probed: frozenset[NodeName] = frozenset()
+    inconclusive_since: datetime | None = None
+    resume_phase: Phase | None = None
+    ended_by: str = ""
+    """What caused the abort or rollback: ``alarm:<name>``, ``operator``, ``prepare``, ``breaker`` …; empty while all is well."""
+
+    def evolve(self, **changes: object) -> RolloutState:
+        """A copy with some fields changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+class CommandKind(StrEnum):
+    """What a person can ask of a running rollout."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    ABORT = "abort"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One request of a person, taken from the inbox. ``actor`` says who (user, token name, runbook)."""
+
+    kind: CommandKind
+    actor: str
+    reason: str
+    at: datetime

@@ -1,0 +1,127 @@
+"""A rollout spec as a type. ``load`` fills it from YAML, ``plan`` turns it into what will happen."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from torchserve_rollout.model import Failover
+from torchserve_rollout.units import format_duration, parse_duration_s
+
+DurationS = Annotated[
+    float, BeforeValidator(parse_duration_s), PlainSerializer(format_duration, return_type=str)
+]
+WeightPct = Annotated[float, Field(ge=0, le=100)]
+
+
+class Frozen(BaseModel):
+    """Unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Strategy(StrEnum):
+    """How traffic moves to the candidate."""
+
+    CANARY = "canary"
+    ALL_AT_ONCE = "all_at_once"
+
+
+class StepSpec(Frozen):
+    """One weight, held until both the bake is over and enough requests were seen."""
+
+    weight: WeightPct
+    bake: DurationS = 0.0
+    min_requests: Annotated[int, Field(ge=0)] = 0
+
+
+class StickySpec(Frozen):
+    """Requests with the same key stay on the same version. Exactly one of both."""
+
+    header: str | None = None
+    cookie: str | None = None
+
+
+class GateSpec(Frozen):
+    """Must pass on the candidate before any user request reaches it."""
+
+    probe: str
+    min_score: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class AlarmAction(StrEnum):
+    """What a justified alarm does."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    NOTIFY = "notify"
+
+
+class NoData(StrEnum):
+    """What an alarm says while it has too few samples."""
+
+    HOLD = "hold"
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+
+
+class AlarmSpec(Frozen):
+    """A named rule over a signal. At least one of ``max``, ``min``, ``worse_than_stable_by``."""
+
+    name: str
+    signal: str
+    max: float | None = None
+    min: float | None = None
+    worse_than_stable_by: Annotated[float, Field(ge=0)] | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
+    min_samples: Annotated[int, Field(ge=1)] = 20
+    no_data: NoData = NoData.HOLD
+    action: AlarmAction = AlarmAction.ROLLBACK
+    probe: str | None = None
+
+
+class PrepareSpec(Frozen):
+    """How a version is brought up before it sees a user."""
+
+    workers: Annotated[int, Field(ge=1)] = 1
+    timeout: DurationS = 300.0
+    probe: str | None = None
+    """Path of a probe file; its first prompt must be answered (any status below 500). None: a one-token prompt."""
+
+
+class DeadlineSpec(Frozen):
+    """Longest wait for the first byte of an attempt."""
+
+    candidate: DurationS = 30.0
+    stable: DurationS = 60.0
+
+
+class BreakerSpec(Frozen):
+    """When the gateway cuts a candidate off by itself; 0 switches a rule off."""
+
+    consecutive: Annotated[int, Field(ge=0)] = 5
+    window: Annotated[int, Field(ge=1)] = 20
+    window_failures: Annotated[int, Field(ge=0)] = 10
+
+
+class RolloutSpec(Frozen):
+    """How one model's next version goes live."""
+
+    model: str
+    strategy: Strategy = Strategy.CANARY
+    steps: tuple[StepSpec, ...] = ()
+    final_bake: DurationS = 0.0
+    failover: Failover = Failover.STABLE
+    sticky: StickySpec | None = None
+    gates: tuple[GateSpec, ...] = ()
+    alarms: tuple[AlarmSpec, ...] = ()
+    notify: tuple[str, ...] = ()
+    prepare: PrepareSpec = PrepareSpec()
+    deadlines: DeadlineSpec = DeadlineSpec()
+    breaker: BreakerSpec = BreakerSpec()
+    lease: DurationS = 10.0
+    inconclusive_timeout: DurationS = 3600.0
+    drain_timeout: DurationS = 60.0
+    on_abort: Literal["unregister", "keep"] = "unregister"
