@@ -30,10 +30,10 @@ def write_archive(
 
 
 # Answers at once with the version that served; behaviour is asked for by the request body.
-ECHO_HANDLER = '''
+ECHO_HANDLER = """
 def handle(data, context):
     if data is None:
         return None
     version = context.manifest["model"]["modelVersion"]
     return ["answer of " + version for _ in data]
-'''
+"""

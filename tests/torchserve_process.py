@@ -351,7 +351,9 @@ class TorchServeProcess:
         workers = answer.json()[0]["workers"] if answer.status_code == 200 else []
         return [worker["pid"] for worker in workers if worker["pid"] > 0]
 
-    def wait_for_ready_workers(self, model: str, version: str, count: int = 1, deadline_s: float = 60.0) -> None:
+    def wait_for_ready_workers(
+        self, model: str, version: str, count: int = 1, deadline_s: float = 60.0
+    ) -> None:
         """Return once `count` workers of a version say READY."""
 
         def ready() -> bool:
