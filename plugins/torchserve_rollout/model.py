@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from typing import NewType
 
 ModelName = NewType("ModelName", str)
@@ -19,7 +19,13 @@ VERSION_PATTERN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 RESERVED_VERSIONS = frozenset({"all", "default"})
 
 
-class Role(StrEnum):
+class Word(str, Enum):
+    """An enum whose members are their own text; ``enum.StrEnum`` for Python 3.10."""
+
+    __str__ = str.__str__
+
+
+class Role(Word):
     """Which cohort an attempt belongs to (label ``role`` of the gateway's metrics)."""
 
     STABLE = "stable"
@@ -29,7 +35,7 @@ class Role(StrEnum):
     FAILOVER = "failover"
 
 
-class Outcome(StrEnum):
+class Outcome(Word):
     """How one attempt on a version ended; whose fault it was is in the type."""
 
     OK = "ok"
@@ -54,7 +60,7 @@ _CHARGED = frozenset(
 )
 
 
-class Failover(StrEnum):
+class Failover(Word):
     """What the gateway does with a request the candidate could not answer."""
 
     STABLE = "stable"

@@ -40,9 +40,7 @@ class Histogram:
             return self
         if self.upper_bounds != other.upper_bounds:
             raise ValueError("histograms with different bounds cannot be added")
-        return Histogram(
-            self.upper_bounds, tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
-        )
+        return Histogram(self.upper_bounds, tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +52,7 @@ class Scores:
     total_of_squares: float = 0.0
 
     def __add__(self, other: Scores) -> Scores:
-        return Scores(
-            self.n + other.n, self.total + other.total, self.total_of_squares + other.total_of_squares
-        )
+        return Scores(self.n + other.n, self.total + other.total, self.total_of_squares + other.total_of_squares)
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Scores:
@@ -70,7 +66,7 @@ Sample = Rate | Histogram | Scores
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One signal, both cohorts, the same window. ``error`` means the source could not measure; the samples are then None."""
+    """One signal, both cohorts, the same window. ``error``: the source could not measure; no samples then."""
 
     signal: str
     candidate: Sample | None = None

@@ -81,9 +81,7 @@ class Unregister:
     version: VersionName
 
 
-Action = (
-    Register | Scale | Probe | RunGates | SetTraffic | RenewLease | ClearTraffic | SetDefault | Unregister
-)
+Action = Register | Scale | Probe | RunGates | SetTraffic | RenewLease | ClearTraffic | SetDefault | Unregister
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ class GateResult:
 class Observation:
     """The world at one tick.
 
-    ``candidate_requests`` counts the candidate's attempts since the current step began. ``results`` are the outcomes of the
-    actions of the previous tick. ``gates`` is None until the gates have run.
+    ``candidate_requests`` counts the candidate's attempts since the current step began. ``results`` are the
+    outcomes of the actions of the previous tick. ``gates`` is None until the gates have run.
     """
 
     nodes: Mapping[NodeName, NodeStatus]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from torchserve_rollout.model import Word
 
 
-class Phase(StrEnum):
+class Phase(Word):
     """What is true of the world in each phase."""
 
     PENDING = "PENDING"
@@ -47,7 +47,7 @@ class Phase(StrEnum):
 TERMINAL = frozenset({Phase.SUCCEEDED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.FAILED})
 
 
-class Trigger(StrEnum):
+class Trigger(Word):
     """Why a phase is left. Only ``transitions.TABLE`` says where each leads."""
 
     STARTED = "started"
@@ -69,7 +69,7 @@ class Trigger(StrEnum):
     GIVEN_UP = "given_up"
 
 
-class PauseReason(StrEnum):
+class PauseReason(Word):
     """Why the rollout does not advance. A pause never stops an abort."""
 
     OPERATOR = "operator"

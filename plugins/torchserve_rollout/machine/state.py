@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-
 from torchserve_rollout.machine.phases import PauseReason, Phase
-from torchserve_rollout.model import ModelName, NodeName, RolloutId, VersionName
+from torchserve_rollout.model import ModelName, NodeName, RolloutId, VersionName, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +13,9 @@ class RolloutState:
     """One rollout between two ticks.
 
     ``stable`` is the rollback target: the last version that *completed*; None for a model's first version.
-    ``step_index`` counts from 0; −1 before the first step. ``step_since`` is when the current weight was in force,
-    ``probed`` names the nodes on which the candidate answered its probe. ``inconclusive_since`` is when the bake was over and the verdict
-    still was not PASS. ``resume_phase`` is where a HELD rollout came from.
+    ``step_index`` counts from 0; −1 before the first step. ``step_since`` is when the current weight
+    was in force, ``probed`` names the nodes on which the candidate answered its probe. ``inconclusive_since`` is when
+    the bake was over and the verdict still was not PASS. ``resume_phase`` is where a HELD rollout came from.
     """
 
     rollout_id: RolloutId
@@ -36,14 +34,14 @@ class RolloutState:
     inconclusive_since: datetime | None = None
     resume_phase: Phase | None = None
     ended_by: str = ""
-    """What caused the abort or rollback: ``alarm:<name>``, ``operator``, ``prepare``, ``breaker`` …; empty while all is well."""
+    """What caused the way back: ``alarm:<name>``, ``operator``, ``prepare``, ``breaker``; empty while all is well."""
 
     def evolve(self, **changes: object) -> RolloutState:
         """A copy with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
-class CommandKind(StrEnum):
+class CommandKind(Word):
     """What a person can ask of a running rollout."""
 
     PAUSE = "pause"

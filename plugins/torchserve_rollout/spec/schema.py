@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from torchserve_rollout.model import Failover
+from torchserve_rollout.model import Failover, Word
 from torchserve_rollout.units import format_duration, parse_duration_s
 
-DurationS = Annotated[
-    float, BeforeValidator(parse_duration_s), PlainSerializer(format_duration, return_type=str)
-]
+DurationS = Annotated[float, BeforeValidator(parse_duration_s), PlainSerializer(format_duration, return_type=str)]
 WeightPct = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -22,7 +19,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Strategy(StrEnum):
+class Strategy(Word):
     """How traffic moves to the candidate."""
 
     CANARY = "canary"
@@ -51,7 +48,7 @@ class GateSpec(Frozen):
     min_score: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
-class AlarmAction(StrEnum):
+class AlarmAction(Word):
     """What a justified alarm does."""
 
     ROLLBACK = "rollback"
@@ -59,7 +56,7 @@ class AlarmAction(StrEnum):
     NOTIFY = "notify"
 
 
-class NoData(StrEnum):
+class NoData(Word):
     """What an alarm says while it has too few samples."""
 
     HOLD = "hold"
