@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+
 from torchserve_rollout.machine.phases import PauseReason, Phase
 from torchserve_rollout.model import ModelName, NodeName, RolloutId, VersionName, Word
 

@@ -1,0 +1,100 @@
+"""What every face shows of a rollout: the HTTP API's JSON, the CLI's ``--json`` and the web pages are these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class View(BaseModel):
+    """Read-only."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class AlarmView(View):
+    """One alarm as it stands."""
+
+    name: str
+    signal: str
+    verdict: str
+    candidate: float | None
+    stable: float | None
+    candidate_n: int
+    stable_n: int
+    rule: str
+    sentence: str
+
+
+class RolloutView(View):
+    """One rollout as it stands. ``weight_pct`` is the candidate's; ``steps`` is the count of the spec's steps."""
+
+    id: str
+    model: str
+    stable: str | None
+    candidate: str
+    strategy: str
+    phase: str
+    is_terminal: bool
+    reason: str
+    weight_pct: float
+    step: int
+    steps: int
+    step_since: datetime | None
+    phase_since: datetime
+    pause_reasons: list[str]
+    ended_by: str
+    created_at: datetime
+    ended_at: datetime | None
+    started_by: str
+    alarms: list[AlarmView]
+    exit_code: int | None
+    """What ``ts-rollout watch`` exits with; None while it runs."""
+
+
+class EventView(View):
+    """One line of the journal. ``kind``: accepted, decided, done, failed, command, verdict, drift, notified."""
+
+    seq: int
+    rollout_id: str
+    at: datetime
+    kind: str
+    sentence: str
+    phase: str
+    weight_pct: float
+    verdict: str | None = None
+    data: dict[str, Any] = {}
+
+
+class ExplanationView(View):
+    """Why a rollout stands where it stands: the sentence, the alarm that decided, and what led to it."""
+
+    rollout: RolloutView
+    sentence: str
+    deciding_alarm: AlarmView | None
+    decided_at: datetime | None
+    timeline: list[EventView]
+
+
+class VersionView(View):
+    """One packaged or registered version of a model."""
+
+    model: str
+    version: str
+    digest: str
+    size_bytes: int
+    packaged_at: datetime | None
+    archive: str
+    is_registered: bool
+    is_default: bool
+    ready_workers: int
+
+
+class NodeView(View):
+    """One TorchServe as the controller sees it."""
+
+    node: str
+    is_reachable: bool
+    error: str
