@@ -1,0 +1,1 @@
+"""TorchServe's own APIs and the gateway's. Nothing above this layer knows HTTP."""

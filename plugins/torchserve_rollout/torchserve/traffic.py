@@ -1,0 +1,104 @@
+"""The gateway's traffic API (docs/reference/traffic-api.md): types on this side, query and JSON on that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchserve_rollout.errors import ServerError
+from torchserve_rollout.model import Failover, ModelName, TrafficPolicy, TrafficStatus, VersionName
+from torchserve_rollout.torchserve.listener import Listener, raise_for
+
+
+class TrafficClient:
+    """Traffic policies of one node."""
+
+    def __init__(self, management: Listener) -> None:
+        self._management = management
+
+    def status(self, model: ModelName) -> TrafficStatus | None:
+        """The policy in force; None when the model has none.
+
+        Raises:
+            ServerError: no gateway is installed there.
+        """
+        answer = self._management.get(f"/traffic/{model}")
+        if answer.status_code == 404:
+            if "ResourceNotFound" in answer.text:
+                raise ServerError(
+                    f"{self._management.url} has no /traffic: the gateway plugin is not loaded",
+                    status=404,
+                    hint="start TorchServe with plugins_path=plugins (ts-rollout doctor checks it)",
+                )
+            return None
+        raise_for(answer, f"asking for the traffic policy of {model}")
+        return traffic_status(answer.json())
+
+    def put(self, policy: TrafficPolicy, epoch: int) -> TrafficStatus:
+        """Put ``policy`` in force, or renew its lease when epoch and content are those in force.
+
+        Raises:
+            StaleEpoch: a newer policy is in force. NotFoundError: unknown model or version. ServerError: refused.
+        """
+        answer = self._management.send("PUT", f"/traffic/{policy.model}", policy_query(policy, epoch))
+        raise_for(answer, f"setting the traffic policy of {policy.model} (epoch {epoch})")
+        return traffic_status(answer.json())
+
+    def delete(self, model: ModelName, epoch: int) -> None:
+        """Remove the policy; nothing happens when there is none.
+
+        Raises:
+            StaleEpoch: a newer policy is in force.
+        """
+        answer = self._management.send("DELETE", f"/traffic/{model}", {"epoch": epoch})
+        if answer.status_code != 404:
+            raise_for(answer, f"removing the traffic policy of {model} (epoch {epoch})")
+
+
+def policy_query(policy: TrafficPolicy, epoch: int) -> dict[str, str | int | float]:
+    """The query string of ``PUT /traffic/{model}``."""
+    query: dict[str, str | int | float] = {
+        "epoch": epoch,
+        "stable": policy.stable,
+        "weights": ",".join(f"{version}:{_number(weight)}" for version, weight in policy.weights_pct.items()),
+        "lease_s": _number(policy.lease_s),
+        "failover": policy.failover.value,
+        "candidate_deadline_s": _number(policy.candidate_deadline_s),
+        "stable_deadline_s": _number(policy.stable_deadline_s),
+        "breaker_consecutive": policy.breaker_consecutive,
+        "breaker_window": policy.breaker_window,
+        "breaker_window_failures": policy.breaker_window_failures,
+    }
+    if policy.sticky:
+        query["sticky"] = policy.sticky
+    return query
+
+
+def traffic_status(content: dict[str, Any]) -> TrafficStatus:
+    """From the JSON of the traffic API."""
+    breaker = content["breaker"]
+    policy = TrafficPolicy(
+        model=ModelName(content["model"]),
+        stable=VersionName(content["stable"]),
+        weights_pct={VersionName(version): float(weight) for version, weight in content["weights"].items()},
+        failover=Failover(content["failover"]),
+        lease_s=float(content["lease_s"]),
+        candidate_deadline_s=float(content["candidate_deadline_s"]),
+        stable_deadline_s=float(content["stable_deadline_s"]),
+        breaker_consecutive=int(breaker["consecutive"]),
+        breaker_window=int(breaker["window"]),
+        breaker_window_failures=int(breaker["window_failures"]),
+        sticky=content.get("sticky"),
+    )
+    return TrafficStatus(
+        policy=policy,
+        epoch=int(content["epoch"]),
+        lease_is_valid=bool(content["lease_valid"]),
+        effective_weights_pct={VersionName(v): float(w) for v, w in content["effective_weights"].items()},
+        breakers_open={VersionName(v): str(state["reason"]) for v, state in content["breakers_open"].items()},
+        in_flight={VersionName(v): int(n) for v, n in content["in_flight"].items()},
+    )
+
+
+def _number(value: float) -> str:
+    """Plain decimals: an exponent is no percentage to the gateway."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
