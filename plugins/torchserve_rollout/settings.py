@@ -13,6 +13,23 @@ from torchserve_rollout.units import parse_duration_s
 
 CONFIG_VARIABLE = "TS_ROLLOUT_CONFIG"
 DEFAULT_CONFIG = Path("config/config.properties")
+KNOWN_KEYS = frozenset(
+    {
+        # read by the gateway
+        "rollout_gateway_address",
+        "rollout_grpc_gateway_address",
+        "rollout_access_log",
+        "rollout_controller",
+        "rollout_python",
+        # read here
+        "rollout_controller_address",
+        "rollout_state",
+        "rollout_specs",
+        "rollout_database",
+        "rollout_tick",
+        "rollout_notify",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +82,8 @@ def settings_from_properties(values: Mapping[str, str], *, home: Path, config_fi
         SpecError: a ``rollout_…`` key is unknown or has a value that cannot be read; carries all problems.
     """
     problems: list[Problem] = []
-    known = {
-        "rollout_gateway_address",
-        "rollout_controller",
-        "rollout_controller_address",
-        "rollout_state",
-        "rollout_specs",
-        "rollout_database",
-        "rollout_tick",
-        "rollout_notify",
-        "rollout_access_log",
-        "rollout_python",
-    }
-    for key in sorted(k for k in values if k.startswith("rollout_") and k not in known):
-        problems.append(Problem(key, "unknown key", f"known: {', '.join(sorted(known))}"))
+    for key in sorted(k for k in values if k.startswith("rollout_") and k not in KNOWN_KEYS):
+        problems.append(Problem(key, "unknown key", f"known: {', '.join(sorted(KNOWN_KEYS))}"))
     tick_s = 1.0
     try:
         tick_s = parse_duration_s(values.get("rollout_tick", "1s"))
