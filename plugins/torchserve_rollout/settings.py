@@ -116,7 +116,7 @@ def settings_from_properties(values: Mapping[str, str], *, home: Path, config_fi
 
 
 def load_settings(config: Path | None = None, *, home: Path | None = None) -> Settings:
-    """Settings from ``config``, else from ``$TS_ROLLOUT_CONFIG``, else from ``config/config.properties`` under ``home``.
+    """Settings from ``config``, else ``$TS_ROLLOUT_CONFIG``, else ``config/config.properties`` under ``home``.
 
     ``home`` defaults to the current directory: start commands where TorchServe was started.
 
