@@ -1,0 +1,86 @@
+package org.torchserve.rollout.gateway;
+
+import java.util.Map;
+import org.pytorch.serve.http.InternalServerException;
+import org.pytorch.serve.job.RestJob;
+import org.pytorch.serve.util.messages.RequestInput;
+import org.pytorch.serve.util.messages.WorkerCommands;
+import org.pytorch.serve.wlm.Model;
+import org.torchserve.rollout.routing.Answer;
+import org.torchserve.rollout.routing.Attempt;
+import org.torchserve.rollout.routing.Dispatcher;
+import org.torchserve.rollout.routing.Role;
+
+/** One attempt as TorchServe's queues know it. What the worker says goes to the attempt, never to a connection. */
+final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
+    private static final int TOO_LARGE = 413;
+    private static final int OUT_OF_MEMORY = 507;
+    private static final long AT_ONCE_MS = 1;
+
+    private final Attempt attempt;
+    private final Model model;
+
+    AttemptJob(Attempt attempt, Model model, RequestInput input) {
+        super(null, model.getModelName(), model.getVersion(), WorkerCommands.PREDICT, input);
+        this.attempt = attempt;
+        this.model = model;
+    }
+
+    @Override
+    public void response(
+            byte[] body, CharSequence contentType, int status, String reason, Map<String, String> headers) {
+        String next = headers == null ? null : headers.get(RequestInput.TS_STREAM_NEXT);
+        Answer.Part part =
+                next == null ? Answer.Part.WHOLE : "true".equals(next) ? Answer.Part.MORE : Answer.Part.LAST;
+        attempt.answered(new Answer(status, reason, contentType, headers, body, part));
+        if (part != Answer.Part.MORE) {
+            // Without a connection RestJob only counts: TorchServe's own latency metrics, now with a real version.
+            super.response(body, null, status, null, null);
+        }
+    }
+
+    @Override
+    public void sendError(int status, String error) {
+        // As RestJob: 413 is how TorchServe's workers say that memory ran out.
+        attempt.failed(
+                status == TOO_LARGE ? OUT_OF_MEMORY : status, InternalServerException.class.getSimpleName(), error);
+    }
+
+    /** TorchServe's continuous batching takes closed jobs out of its batches. */
+    @Override
+    public boolean isOpen() {
+        return attempt.isCurrent();
+    }
+
+    @Override
+    public long queueNanos() {
+        return isTaken() ? getScheduled() - getBegin() : -1;
+    }
+
+    private boolean isTaken() {
+        return getScheduled() != getBegin();
+    }
+
+    @Override
+    public boolean isLost() {
+        if (TorchServeVersions.find(getModelName(), getModelVersion()) != model
+                || !TorchServeVersions.hasWorkers(model)) {
+            return true;
+        }
+        // Stable's requests wait for a worker that restarts; a candidate's need not, stable is there.
+        return attempt.route().role() == Role.CANDIDATE
+                && !isTaken()
+                && !TorchServeVersions.hasLoadedWorker(model);
+    }
+
+    @Override
+    public void abandon() {
+        // TorchServe leaves expired jobs out of the batches it collects.
+        getPayload().setClientExpireTS(AT_ONCE_MS);
+    }
+
+    @Override
+    public double modelDeadlineS() {
+        return Math.max(GatewayConfig.defaultDeadlineS(), model.getResponseTimeout());
+    }
+}

@@ -1,0 +1,132 @@
+package org.torchserve.rollout.gateway;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.DefaultHttpContent;
+import io.netty.handler.codec.http.DefaultHttpResponse;
+import io.netty.handler.codec.http.DefaultLastHttpContent;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpVersion;
+import java.nio.charset.StandardCharsets;
+import org.pytorch.serve.http.ErrorResponse;
+import org.pytorch.serve.util.JsonUtils;
+import org.pytorch.serve.util.NettyUtils;
+import org.torchserve.rollout.routing.Answer;
+import org.torchserve.rollout.routing.Caller;
+import org.torchserve.rollout.routing.Problem;
+import org.torchserve.rollout.routing.Served;
+
+/** The client of one HTTP request. */
+final class HttpCaller implements Caller {
+    static final String MODEL_VERSION = "x-model-version";
+    private static final String FAILOVER = "x-rollout-failover";
+    private static final String EVENT_STREAM = "text/event-stream";
+
+    private final ChannelHandlerContext ctx;
+    private final boolean keepAlive;
+    private boolean streaming;
+    private boolean eventStream;
+
+    HttpCaller(ChannelHandlerContext ctx, boolean keepAlive) {
+        this.ctx = ctx;
+        this.keepAlive = keepAlive;
+    }
+
+    @Override
+    public void answer(Answer answer, Served served) {
+        ByteBuf body = Unpooled.wrappedBuffer(answer.body());
+        if (answer.part() == Answer.Part.LAST) {
+            ctx.writeAndFlush(new DefaultLastHttpContent(body));
+            closeUnlessKeptAlive();
+        } else if (streaming) {
+            ctx.writeAndFlush(new DefaultHttpContent(body));
+        } else {
+            begin(answer, served, body);
+        }
+    }
+
+    private void begin(Answer answer, Served served, ByteBuf body) {
+        HttpResponseStatus status =
+                answer.reason() == null
+                        ? HttpResponseStatus.valueOf(answer.status())
+                        : new HttpResponseStatus(answer.status(), answer.reason());
+        boolean whole = answer.part() == Answer.Part.WHOLE;
+        HttpResponse response =
+                whole
+                        ? new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, status, body)
+                        : new DefaultHttpResponse(HttpVersion.HTTP_1_1, status);
+        try {
+            setHeaders(response, answer, served);
+        } catch (IllegalArgumentException invalid) {
+            body.release();
+            problem(
+                    new Problem(
+                            502,
+                            "InvalidHeaderException",
+                            "The handler of version " + served.version() + " set a response header that HTTP forbids: "
+                                    + invalid.getMessage()),
+                    served);
+            return;
+        }
+        // A stream is kept open here in any case: it is closed when its last part is out.
+        NettyUtils.sendHttpResponse(ctx, response, keepAlive || !whole);
+        if (!whole) {
+            streaming = true;
+            eventStream = String.valueOf(response.headers().get(HttpHeaderNames.CONTENT_TYPE)).startsWith(EVENT_STREAM);
+            ctx.writeAndFlush(new DefaultHttpContent(body));
+        }
+    }
+
+    private static void setHeaders(HttpResponse response, Answer answer, Served served) {
+        if (answer.contentType() != null && answer.contentType().length() > 0) {
+            response.headers().set(HttpHeaderNames.CONTENT_TYPE, answer.contentType());
+        }
+        if (answer.headers() != null) {
+            answer.headers().forEach((name, value) -> response.headers().set(name, value));
+        }
+        response.headers().set(MODEL_VERSION, served.version());
+        if (served.failover()) {
+            response.headers().set(FAILOVER, "1");
+        }
+    }
+
+    @Override
+    public void problem(Problem problem, Served served) {
+        DefaultFullHttpResponse response =
+                new DefaultFullHttpResponse(
+                        HttpVersion.HTTP_1_1,
+                        HttpResponseStatus.valueOf(problem.status()),
+                        Unpooled.copiedBuffer(json(problem) + "\n", StandardCharsets.UTF_8));
+        response.headers().set(HttpHeaderNames.CONTENT_TYPE, HttpHeaderValues.APPLICATION_JSON);
+        response.headers().set(MODEL_VERSION, served.version());
+        if (served.failover()) {
+            response.headers().set(FAILOVER, "1");
+        }
+        NettyUtils.sendHttpResponse(ctx, response, keepAlive);
+    }
+
+    /** An error in the stream's own form, then the end of the connection without the last chunk: nobody can take it for whole. */
+    @Override
+    public void breakOff(String message) {
+        String error = json(new Problem(500, "StreamBrokenException", message)).replace("\n", "");
+        String event = eventStream ? "event: error\ndata: " + error + "\n\n" : "\n" + error + "\n";
+        ctx.writeAndFlush(new DefaultHttpContent(Unpooled.copiedBuffer(event, StandardCharsets.UTF_8)))
+                .addListener(ChannelFutureListener.CLOSE);
+    }
+
+    private void closeUnlessKeptAlive() {
+        if (!keepAlive) {
+            NettyUtils.closeOnFlush(ctx.channel());
+        }
+    }
+
+    private static String json(Problem problem) {
+        return JsonUtils.GSON_PRETTY.toJson(new ErrorResponse(problem.status(), problem.type(), problem.message()));
+    }
+}

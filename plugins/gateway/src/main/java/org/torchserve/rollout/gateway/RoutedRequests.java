@@ -1,0 +1,117 @@
+package org.torchserve.rollout.gateway;
+
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.QueryStringDecoder;
+import io.netty.handler.codec.http.cookie.Cookie;
+import io.netty.handler.codec.http.cookie.ServerCookieDecoder;
+import java.util.Set;
+import org.pytorch.serve.archive.DownloadArchiveException;
+import org.pytorch.serve.archive.model.ModelException;
+import org.pytorch.serve.archive.model.ModelNotFoundException;
+import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
+import org.pytorch.serve.archive.workflow.WorkflowException;
+import org.pytorch.serve.http.BadRequestException;
+import org.pytorch.serve.http.HttpRequestHandlerChain;
+import org.pytorch.serve.util.ConfigManager;
+import org.pytorch.serve.util.NettyUtils;
+import org.pytorch.serve.util.messages.RequestInput;
+import org.pytorch.serve.wlm.ModelManager;
+import org.pytorch.serve.wlm.WorkerInitializationException;
+import org.torchserve.rollout.routing.Exchange;
+import org.torchserve.rollout.routing.Exchanges;
+import org.torchserve.rollout.routing.Route;
+import org.torchserve.rollout.routing.Router;
+import org.torchserve.rollout.routing.StickyKey;
+
+/** Takes the inference requests out of TorchServe's chain of handlers and sends them where the policy says. */
+final class RoutedRequests extends HttpRequestHandlerChain {
+    private final Router router;
+    private final Exchanges exchanges;
+    private final Set<String> inferencePlugins;
+
+    /** @param inferencePlugins first path segments that other plugins answer */
+    RoutedRequests(Router router, Exchanges exchanges, Set<String> inferencePlugins) {
+        this.router = router;
+        this.exchanges = exchanges;
+        this.inferencePlugins = inferencePlugins;
+    }
+
+    @Override
+    public void handleRequest(
+            ChannelHandlerContext ctx, FullHttpRequest request, QueryStringDecoder decoder, String[] segments)
+            throws ModelException, DownloadArchiveException, WorkflowException, WorkerInitializationException {
+        Target target = Target.of(segments, decoder);
+        boolean ours =
+                target != null
+                        && !HttpMethod.OPTIONS.equals(request.method())
+                        && !inferencePlugins.contains(segments[1]);
+        if (ours) {
+            send(ctx, request, decoder, target);
+        } else {
+            chain.handleRequest(ctx, request, decoder, segments);
+        }
+    }
+
+    private void send(
+            ChannelHandlerContext ctx, FullHttpRequest request, QueryStringDecoder decoder, Target target)
+            throws ModelNotFoundException, ModelVersionNotFoundException {
+        RequestInput input =
+                RequestReader.read(NettyUtils.getRequestId(ctx.channel()), request, decoder, target);
+        String model = target.model() != null ? target.model() : modelOf(input);
+        HttpHeaders headers = request.headers();
+        String version = target.version() != null ? target.version() : headers.get(HttpCaller.MODEL_VERSION);
+        Route route = router.route(model, version, sticky -> keyOf(headers, sticky));
+        if (route == null) {
+            refuseUnknown(model, version);
+        }
+        HttpCaller caller = new HttpCaller(ctx, HttpUtil.isKeepAlive(request));
+        Exchange exchange = exchanges.begin(route, new TorchServeRequest(input), caller);
+        ctx.pipeline().get(Connection.class).whenClosed(exchange::callerGone);
+    }
+
+    /** The model of a request whose path names none: the only one loaded at start-up, or the one named in the body. */
+    private static String modelOf(RequestInput input) {
+        Set<String> startupModels = ModelManager.getInstance().getStartupModels();
+        if (startupModels.size() == 1) {
+            return startupModels.iterator().next();
+        }
+        String named = input.getStringParameter("model_name");
+        if (named == null) {
+            throw new BadRequestException("Parameter model_name is required.");
+        }
+        return named;
+    }
+
+    private static void refuseUnknown(String model, String version)
+            throws ModelNotFoundException, ModelVersionNotFoundException {
+        if (version == null || TorchServeVersions.find(model, null) == null) {
+            throw new ModelNotFoundException("Model not found: " + model);
+        }
+        throw new ModelVersionNotFoundException(
+                "Model version: " + version + " does not exist for model: " + model);
+    }
+
+    private static String keyOf(HttpHeaders headers, StickyKey sticky) {
+        if (sticky == null) {
+            // The workers of one version keep a sequence's state: all of it has to go there.
+            return headers.get(ConfigManager.getInstance().getTsHeaderKeySequenceId());
+        }
+        if (sticky.place() == StickyKey.Place.HEADER) {
+            return headers.get(sticky.name());
+        }
+        String cookies = headers.get(HttpHeaderNames.COOKIE);
+        if (cookies != null) {
+            for (Cookie cookie : ServerCookieDecoder.LAX.decode(cookies)) {
+                if (cookie.name().equals(sticky.name())) {
+                    return cookie.value();
+                }
+            }
+        }
+        return null;
+    }
+}

@@ -1,0 +1,96 @@
+package org.torchserve.rollout.gateway;
+
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.UUID;
+import org.pytorch.serve.archive.model.ModelNotFoundException;
+import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
+import org.pytorch.serve.metrics.IMetric;
+import org.pytorch.serve.metrics.MetricCache;
+import org.pytorch.serve.util.ApiUtils;
+import org.pytorch.serve.util.ConfigManager;
+import org.pytorch.serve.util.messages.RequestInput;
+import org.pytorch.serve.wlm.Model;
+import org.pytorch.serve.wlm.ModelManager;
+import org.torchserve.rollout.routing.Attempt;
+import org.torchserve.rollout.routing.Dispatcher;
+import org.torchserve.rollout.routing.Problem;
+import org.torchserve.rollout.routing.Role;
+import org.torchserve.rollout.routing.Route;
+
+/** One client request that can be put into the queue of any version, more than once. */
+final class TorchServeRequest implements Dispatcher {
+    private final RequestInput template;
+    private int attempts;
+
+    TorchServeRequest(RequestInput template) {
+        this.template = template;
+    }
+
+    @Override
+    public Dispatched dispatch(Attempt attempt) throws RefusedException {
+        Route route = attempt.route();
+        Model model = TorchServeVersions.find(route.model(), route.version());
+        if (model == null) {
+            throw notRegistered(route);
+        }
+        if (route.role() == Role.CANDIDATE && !TorchServeVersions.hasLoadedWorker(model)) {
+            throw noCapacity(route);
+        }
+        countRequest(route);
+        AttemptJob job = new AttemptJob(attempt, model, inputFor(model));
+        try {
+            if (!ModelManager.getInstance().addJob(job)) {
+                throw noCapacity(route);
+            }
+        } catch (ModelNotFoundException | ModelVersionNotFoundException unregisteredJustNow) {
+            throw notRegistered(route);
+        }
+        return job;
+    }
+
+    /** Each attempt has an id of its own: TorchServe finds the job of an answer by it. */
+    private RequestInput inputFor(Model model) {
+        attempts++;
+        String id = template.getRequestId();
+        RequestInput input = new RequestInput(attempts == 1 ? id : id + "-" + attempts);
+        input.setParameters(template.getParameters());
+        input.setHeaders(template.getHeaders());
+        input.setClientExpireTS(model.getClientTimeoutInMills());
+        if (model.isSequenceBatching()) {
+            input.setHeaders(new HashMap<>(template.getHeaders()));
+            addSequenceHeaders(input);
+        }
+        return input;
+    }
+
+    private static void addSequenceHeaders(RequestInput input) {
+        ConfigManager config = ConfigManager.getInstance();
+        String sequenceId = input.getSequenceId();
+        if (sequenceId.isEmpty()) {
+            sequenceId = "ts-seq-" + UUID.randomUUID();
+            input.updateHeaders(config.getTsHeaderKeySequenceStart(), "true");
+        }
+        input.updateHeaders(config.getTsHeaderKeySequenceId(), sequenceId);
+    }
+
+    private static void countRequest(Route route) {
+        IMetric requests = MetricCache.getInstance().getMetricFrontend("ts_inference_requests_total");
+        if (requests != null) {
+            String host = ConfigManager.getInstance().getHostName();
+            requests.addOrUpdate(Arrays.asList(route.model(), route.version(), host), 1);
+        }
+    }
+
+    private static RefusedException noCapacity(Route route) {
+        String message = ApiUtils.getStreamingInferenceErrorResponseMessage(route.model(), route.version());
+        return new RefusedException(new Problem(503, "ServiceUnavailableException", message));
+    }
+
+    private static RefusedException notRegistered(Route route) {
+        String message =
+                "Model version: " + route.version() + " does not exist for model: " + route.model();
+        return new RefusedException(
+                new Problem(404, ModelVersionNotFoundException.class.getSimpleName(), message));
+    }
+}

@@ -1,0 +1,211 @@
+package org.torchserve.rollout.routing;
+
+/**
+ * One request from arrival to the last byte of its answer: at most two attempts, the second on stable, and the rule who is
+ * to blame. Reports come from worker, timer and network threads; the monitor puts them in order, and nothing in here waits.
+ */
+public final class Exchange {
+    private static final double NANOS_PER_S = 1e9;
+
+    private final Exchanges shared;
+    private final Dispatcher dispatcher;
+    private final Caller caller;
+    private Attempt current;
+    /** The candidate's failed attempt while stable answers in its place. */
+    private Attempt replaced;
+
+    private Outcome replacedOutcome;
+
+    Exchange(Exchanges shared, Dispatcher dispatcher, Caller caller) {
+        this.shared = shared;
+        this.dispatcher = dispatcher;
+        this.caller = caller;
+    }
+
+    synchronized void attempt(Route route) {
+        Attempt attempt = new Attempt(this, route, shared.nanoClock().getAsLong());
+        current = attempt;
+        try {
+            attempt.dispatched = dispatcher.dispatch(attempt);
+        } catch (Dispatcher.RefusedException refused) {
+            fail(attempt, Outcome.NO_CAPACITY, refused.problem());
+            return;
+        }
+        double deadlineS = route.deadlineS() > 0 ? route.deadlineS() : attempt.dispatched.modelDeadlineS();
+        attempt.deadlineNanos = (long) (deadlineS * NANOS_PER_S);
+        watch(attempt, attempt.deadlineNanos);
+    }
+
+    synchronized boolean isCurrent(Attempt attempt) {
+        return current == attempt;
+    }
+
+    synchronized void answered(Attempt attempt, Answer answer) {
+        if (attempt != current) {
+            return;
+        }
+        attempt.lastByteNanos = shared.nanoClock().getAsLong();
+        if (attempt.streaming) {
+            continueStream(attempt, answer);
+            return;
+        }
+        attempt.firstByteNanos = attempt.lastByteNanos;
+        Outcome outcome = Outcome.ofStatus(answer.status());
+        boolean whole = answer.part() != Answer.Part.MORE || answer.status() >= 400;
+        if (!whole) {
+            settleReplaced(false);
+            attempt.streaming = true;
+            shared.recorder().answered(attempt.route(), answer.status());
+            caller.answer(answer, served(attempt));
+        } else if (!failOver(attempt, outcome)) {
+            conclude(attempt, outcome);
+            shared.recorder().answered(attempt.route(), answer.status());
+            caller.answer(asWhole(answer), served(attempt));
+        }
+    }
+
+    private void continueStream(Attempt attempt, Answer answer) {
+        if (answer.part() != Answer.Part.MORE) {
+            conclude(attempt, Outcome.OK);
+        }
+        caller.answer(answer, served(attempt));
+    }
+
+    synchronized void failed(Attempt attempt, Problem problem) {
+        if (attempt == current) {
+            fail(attempt, Outcome.ofError(problem.status(), problem.message()), problem);
+        }
+    }
+
+    /** The caller left. */
+    public synchronized void callerGone() {
+        if (current != null) {
+            conclude(current, Outcome.CLIENT_GONE);
+        }
+    }
+
+    synchronized void checkLost() {
+        if (current != null && current.dispatched.isLost()) {
+            Route route = current.route();
+            String message =
+                    String.format(
+                            "Model \"%s\" version %s lost its workers or was unregistered while the request waited."
+                                    + " Check GET /models/%s/%s on the management port.",
+                            route.model(), route.version(), route.model(), route.version());
+            fail(current, Outcome.NO_CAPACITY, new Problem(503, "ServiceUnavailableException", message));
+        }
+    }
+
+    private void watch(Attempt attempt, long delayNanos) {
+        attempt.cancelDeadline = shared.deadlines().after(delayNanos, () -> missedDeadline(attempt));
+    }
+
+    private synchronized void missedDeadline(Attempt attempt) {
+        if (attempt != current) {
+            return;
+        }
+        // A stream moves its deadline with every part; looking here is cheaper than a new timer for each.
+        long leftNanos = attempt.lastByteNanos + attempt.deadlineNanos - shared.nanoClock().getAsLong();
+        if (attempt.streaming && leftNanos > 0) {
+            watch(attempt, leftNanos);
+            return;
+        }
+        Route route = attempt.route();
+        String message =
+                String.format(
+                        "Model \"%s\" version %s gave no answer within %.3g s: its worker is busy, dead or not loaded."
+                                + " Check GET /models/%s/%s on the management port.",
+                        route.model(),
+                        route.version(),
+                        attempt.deadlineNanos / NANOS_PER_S,
+                        route.model(),
+                        route.version());
+        fail(attempt, Outcome.TIMEOUT, new Problem(504, "GatewayTimeoutException", message));
+    }
+
+    private void fail(Attempt attempt, Outcome outcome, Problem problem) {
+        if (attempt.streaming) {
+            conclude(attempt, Outcome.STREAM_BROKEN);
+            caller.breakOff(problem.message());
+        } else if (!failOver(attempt, outcome)) {
+            conclude(attempt, outcome);
+            shared.recorder().answered(attempt.route(), problem.status());
+            caller.problem(problem, served(attempt));
+        }
+    }
+
+    /** Lets stable answer instead, if that is allowed; true if so. */
+    private boolean failOver(Attempt attempt, Outcome outcome) {
+        Route other = outcome.isReplayed() ? shared.router().failover(attempt.route()) : null;
+        if (other == null) {
+            return false;
+        }
+        leave(attempt);
+        replaced = attempt;
+        replacedOutcome = outcome;
+        shared.recorder().failedOver(attempt.route(), outcome);
+        attempt(other);
+        return true;
+    }
+
+    /** Ends the current attempt and with it the exchange. */
+    private void conclude(Attempt attempt, Outcome outcome) {
+        leave(attempt);
+        shared.forget(this);
+        boolean failedToo = outcome == Outcome.CLIENT_ERROR || outcome.isCharged() && !attempt.streaming;
+        boolean inputToBlame = replaced != null && replacedOutcome != Outcome.NO_CAPACITY && failedToo;
+        settleReplaced(inputToBlame);
+        count(attempt, inputToBlame && outcome.isCharged() ? Outcome.BAD_INPUT : outcome);
+    }
+
+    private void leave(Attempt attempt) {
+        current = null;
+        attempt.endNanos = shared.nanoClock().getAsLong();
+        if (attempt.cancelDeadline != null) {
+            attempt.cancelDeadline.run();
+        }
+        if (attempt.dispatched != null) {
+            attempt.dispatched.abandon();
+        }
+    }
+
+    private void settleReplaced(boolean inputToBlame) {
+        if (replaced != null) {
+            count(replaced, inputToBlame ? Outcome.BAD_INPUT : replacedOutcome);
+            replaced = null;
+        }
+    }
+
+    private void count(Attempt attempt, Outcome outcome) {
+        Route route = attempt.route();
+        shared.recorder().finished(attempt, outcome);
+        if (route.role() == Role.CANDIDATE) {
+            Breaker breaker = route.policy().breaker(route.version());
+            if (breaker.note(outcome, shared.nanoClock().getAsLong())) {
+                shared.recorder().tripped(route, breaker.trip());
+            }
+        }
+    }
+
+    private static Served served(Attempt attempt) {
+        return new Served(attempt.route().version(), attempt.route().role() == Role.FAILOVER);
+    }
+
+    /** A stream of one part, or one that starts with an error, is an answer like any other. */
+    private static Answer asWhole(Answer answer) {
+        return answer.part() == Answer.Part.WHOLE
+                ? answer
+                : new Answer(
+                        answer.status(),
+                        answer.reason(),
+                        answer.contentType(),
+                        answer.headers(),
+                        answer.body(),
+                        Answer.Part.WHOLE);
+    }
+
+    /** The route of the attempt that is under way, or null. */
+    synchronized Route currentRoute() {
+        return current == null ? null : current.route();
+    }
+}

@@ -1,0 +1,68 @@
+package org.torchserve.rollout.routing;
+
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.LongSupplier;
+
+/** All requests under way, and what they share. */
+public final class Exchanges {
+    private final Router router;
+    private final Deadlines deadlines;
+    private final Recorder recorder;
+    private final LongSupplier nanoClock;
+    private final Set<Exchange> live = ConcurrentHashMap.newKeySet();
+
+    public Exchanges(Router router, Deadlines deadlines, Recorder recorder, LongSupplier nanoClock) {
+        this.router = router;
+        this.deadlines = deadlines;
+        this.recorder = recorder;
+        this.nanoClock = nanoClock;
+    }
+
+    /** Starts a request on its way; {@link Exchange#callerGone} ends it early. */
+    public Exchange begin(Route route, Dispatcher dispatcher, Caller caller) {
+        Exchange exchange = new Exchange(this, dispatcher, caller);
+        live.add(exchange);
+        exchange.attempt(route);
+        return exchange;
+    }
+
+    /** Gives up attempts nobody will ever answer: TorchServe drops the requests of a version that is unregistered. */
+    public void checkLost() {
+        live.forEach(Exchange::checkLost);
+    }
+
+    /** Attempts not yet answered, by model and version. */
+    public Map<String, Map<String, Integer>> inFlight() {
+        Map<String, Map<String, Integer>> counts = new TreeMap<>();
+        for (Exchange exchange : live) {
+            Route route = exchange.currentRoute();
+            if (route != null) {
+                counts.computeIfAbsent(route.model(), model -> new TreeMap<>()).merge(route.version(), 1, Integer::sum);
+            }
+        }
+        return counts;
+    }
+
+    void forget(Exchange exchange) {
+        live.remove(exchange);
+    }
+
+    Router router() {
+        return router;
+    }
+
+    Deadlines deadlines() {
+        return deadlines;
+    }
+
+    Recorder recorder() {
+        return recorder;
+    }
+
+    LongSupplier nanoClock() {
+        return nanoClock;
+    }
+}

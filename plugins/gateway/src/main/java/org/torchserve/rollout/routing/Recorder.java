@@ -1,0 +1,14 @@
+package org.torchserve.rollout.routing;
+
+/** Counts what happens. */
+public interface Recorder {
+    void finished(Attempt attempt, Outcome outcome);
+
+    /** {@code failed} is replayed on stable because of {@code why}. */
+    void failedOver(Route failed, Outcome why);
+
+    /** The caller got this status. */
+    void answered(Route route, int status);
+
+    void tripped(Route route, Breaker.Trip trip);
+}

@@ -1,0 +1,76 @@
+package org.torchserve.rollout.routing;
+
+import java.util.function.DoubleSupplier;
+import java.util.function.Function;
+import java.util.function.LongSupplier;
+
+/** Decides which version a request goes to. Knows nothing of HTTP or gRPC. */
+public final class Router {
+    private final PolicyBook policies;
+    private final Versions versions;
+    private final DoubleSupplier random;
+    private final LongSupplier nanoClock;
+
+    /** @param random numbers in [0, 1) */
+    public Router(PolicyBook policies, Versions versions, DoubleSupplier random, LongSupplier nanoClock) {
+        this.policies = policies;
+        this.versions = versions;
+        this.random = random;
+        this.nanoClock = nanoClock;
+    }
+
+    /**
+     * The route of a request.
+     *
+     * @param named the version the caller named, or null
+     * @param keyOf finds the request's sticky key where the policy says (null: where the model itself keeps state);
+     *     null if it has none
+     * @return null if the model, or the named version, is not registered
+     */
+    public Route route(String model, String named, Function<StickyKey, String> keyOf) {
+        PolicyInForce inForce = policies.get(model);
+        if (named != null) {
+            return versions.isRegistered(model, named) ? explicit(model, named, inForce) : null;
+        }
+        if (inForce == null) {
+            return byDefault(model, Role.DEFAULT, null);
+        }
+        TrafficPolicy policy = inForce.policy();
+        String version = inForce.choose(keyOf.apply(policy.sticky()), random, nanoClock.getAsLong());
+        return version.equals(policy.stable())
+                ? stable(inForce, Role.STABLE)
+                : new Route(model, version, Role.CANDIDATE, inForce, policy.candidateDeadlineS());
+    }
+
+    /** Where a request goes that the candidate of {@code failed} could not answer; null if nobody else can. */
+    public Route failover(Route failed) {
+        if (failed.role() != Role.CANDIDATE || !failed.policy().policy().failover()) {
+            return null;
+        }
+        Route route = stable(failed.policy(), Role.FAILOVER);
+        return route == null || route.version().equals(failed.version()) ? null : route;
+    }
+
+    private Route stable(PolicyInForce inForce, Role role) {
+        TrafficPolicy policy = inForce.policy();
+        // Unregistered behind the gateway's back: the default version is the best there is.
+        return versions.isRegistered(policy.model(), policy.stable())
+                ? new Route(policy.model(), policy.stable(), role, inForce, policy.stableDeadlineS())
+                : byDefault(policy.model(), role == Role.STABLE ? Role.DEFAULT : role, inForce);
+    }
+
+    private Route byDefault(String model, Role role, PolicyInForce inForce) {
+        String version = versions.defaultVersion(model);
+        double deadlineS = inForce == null ? 0 : inForce.policy().stableDeadlineS();
+        return version == null ? null : new Route(model, version, role, inForce, deadlineS);
+    }
+
+    private static Route explicit(String model, String version, PolicyInForce inForce) {
+        double deadlineS = 0;
+        if (inForce != null) {
+            boolean onTrial = inForce.breaker(version) != null;
+            deadlineS = onTrial ? inForce.policy().candidateDeadlineS() : inForce.policy().stableDeadlineS();
+        }
+        return new Route(model, version, Role.EXPLICIT, inForce, deadlineS);
+    }
+}
