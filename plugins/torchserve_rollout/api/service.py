@@ -1,0 +1,67 @@
+"""What the API needs of the controller, cut by purpose. ``controller.rollouts.Rollouts`` is all three."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torchserve_rollout.controller.views import EventView, ExplanationView, NodeView, RolloutView, VersionView
+from torchserve_rollout.machine.state import CommandKind
+from torchserve_rollout.spec.schema import RolloutSpec
+
+
+class RolloutCommands(Protocol):
+    """What a person can ask for."""
+
+    def start(self, model: str, version: str, spec: RolloutSpec, actor: str) -> RolloutView:
+        """Accept a rollout of ``version``.
+
+        Raises:
+            RolloutInProgress: the model has one that has not ended.
+        """
+        ...
+
+    def command(self, ref: str, kind: CommandKind, actor: str, reason: str) -> RolloutView:
+        """Put a command into the inbox; the next tick obeys.
+
+        Raises:
+            NotFoundError: no such rollout.
+            RefusedError: the command is not allowed in this phase.
+        """
+        ...
+
+
+class RolloutReader(Protocol):
+    """What is known of rollouts. ``ref`` is an id, or a model name: its latest rollout."""
+
+    def list(self, model: str | None = None, limit: int = 100) -> Sequence[RolloutView]:
+        """Newest first."""
+        ...
+
+    def get(self, ref: str) -> RolloutView:
+        """One rollout as it stands."""
+        ...
+
+    def events(self, ref: str, after_seq: int = 0) -> Sequence[EventView]:
+        """Its journal, oldest first, beginning after ``after_seq``."""
+        ...
+
+    def explain(self, ref: str) -> ExplanationView:
+        """Why it stands where it stands."""
+        ...
+
+
+class FleetReader(Protocol):
+    """What is known of versions and nodes."""
+
+    def models(self) -> Sequence[VersionView]:
+        """Every packaged or registered version."""
+        ...
+
+    def nodes(self) -> Sequence[NodeView]:
+        """Every TorchServe the controller looks after."""
+        ...
+
+
+class RolloutService(RolloutCommands, RolloutReader, FleetReader, Protocol):
+    """All of it."""

@@ -1,0 +1,56 @@
+"""``pause resume promote abort rollback``: one command each, into the controller's inbox."""
+
+from __future__ import annotations
+
+import typer
+
+from torchserve_rollout.cli import render
+from torchserve_rollout.cli.controller_client import ControllerClient
+from torchserve_rollout.cli.options import AsJson, Reason, Ref, TsConfig, actor, settings_of
+from torchserve_rollout.cli.screens import headline
+from torchserve_rollout.machine.state import CommandKind
+
+
+def pause(
+    ctx: typer.Context, ref: Ref, reason: Reason = "", ts_config: TsConfig = None, as_json: AsJson = False
+) -> None:
+    """Stop advancing; the weight stays, alarms stay armed."""
+    _give(ctx, CommandKind.PAUSE, ref, reason, ts_config=ts_config, as_json=as_json)
+
+
+def resume(
+    ctx: typer.Context, ref: Ref, reason: Reason = "", ts_config: TsConfig = None, as_json: AsJson = False
+) -> None:
+    """Go on after a pause or a hold."""
+    _give(ctx, CommandKind.RESUME, ref, reason, ts_config=ts_config, as_json=as_json)
+
+
+def promote(
+    ctx: typer.Context, ref: Ref, reason: Reason = "", ts_config: TsConfig = None, as_json: AsJson = False
+) -> None:
+    """Skip the remaining steps: make the candidate the default now."""
+    _give(ctx, CommandKind.PROMOTE, ref, reason, ts_config=ts_config, as_json=as_json)
+
+
+def abort(
+    ctx: typer.Context, ref: Ref, reason: Reason = "", ts_config: TsConfig = None, as_json: AsJson = False
+) -> None:
+    """Give all traffic back to stable, before promotion."""
+    _give(ctx, CommandKind.ABORT, ref, reason, ts_config=ts_config, as_json=as_json)
+
+
+def rollback(
+    ctx: typer.Context, ref: Ref, reason: Reason = "", ts_config: TsConfig = None, as_json: AsJson = False
+) -> None:
+    """Set traffic and default back to the prior version."""
+    _give(ctx, CommandKind.ROLLBACK, ref, reason, ts_config=ts_config, as_json=as_json)
+
+
+def _give(ctx: typer.Context, kind: CommandKind, ref: str, reason: str, *, ts_config: TsConfig, as_json: bool) -> None:
+    client = ControllerClient.of(settings_of(ctx, ts_config))
+    view = client.command(ref, kind, actor(), reason)
+    if as_json:
+        render.data_json(view)
+        return
+    render.data(headline(view))
+    render.words(f"{kind} accepted for {view.id}; ts-rollout watch {view.id} shows what comes of it")
