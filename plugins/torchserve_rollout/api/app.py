@@ -106,11 +106,11 @@ def _rollouts(service: RolloutService, specs: SpecShelf) -> APIRouter:
         """Why it stands where it stands: the sentence, the deciding alarm, the timeline."""
         return service.explain(ref)
 
-    @router.post("/{ref}/{action}", status_code=202)
+    @router.post("/{ref}/{action}")
     def command_rollout(ref: str, action: CommandKind, body: CommandBody | None = None) -> RolloutView:
         """Ask for something; the next tick obeys. 409 when the phase does not allow it."""
         given = body or CommandBody()
-        return service.command(ref, action, given.actor, given.reason)
+        return service.command(ref, action, given.actor, given.reason or "")
 
     return router
 

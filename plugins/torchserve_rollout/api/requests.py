@@ -34,4 +34,4 @@ class StartBody(_Body):
 class CommandBody(_Body):
     """Why a command is given."""
 
-    reason: str = Field(default="", max_length=1000, description="One sentence for the journal and the others on call.")
+    reason: str | None = Field(default=None, max_length=1000, description="One sentence for the journal.")
