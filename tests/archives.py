@@ -7,13 +7,11 @@ import zipfile
 from pathlib import Path
 
 
-def write_archive(
-    store: Path, model: str, version: str, handler_source: str, model_config: str | None = None
-) -> str:
+def write_archive(store: Path, model: str, version: str, handler_source: str, model_config: str | None = None) -> str:
     """Write `<model>-<version>.mar` into `store` and return its file name.
 
-    `handler_source` is a Python module with TorchServe's `handle(data, context)` entry point; `model_config` the text of
-    a model-config.yaml.
+    `handler_source` is a Python module with TorchServe's `handle(data, context)` entry point; `model_config` the text
+    of a model-config.yaml.
     """
     description = {"modelName": model, "modelVersion": version, "handler": "handler.py"}
     files = {"handler.py": handler_source}

@@ -351,15 +351,14 @@ class TorchServeProcess:
         workers = answer.json()[0]["workers"] if answer.status_code == 200 else []
         return [worker["pid"] for worker in workers if worker["pid"] > 0]
 
-    def wait_for_ready_workers(
-        self, model: str, version: str, count: int = 1, deadline_s: float = 60.0
-    ) -> None:
+    def wait_for_ready_workers(self, model: str, version: str, count: int = 1, deadline_s: float = 60.0) -> None:
         """Return once `count` workers of a version say READY."""
 
         def ready() -> bool:
             answer = self.management("GET", f"/models/{model}/{version}")
             if answer.status_code != 200:
                 return False
-            return sum(worker["status"] == "READY" for worker in answer.json()[0]["workers"]) >= count
+            ready_now: int = sum(worker["status"] == "READY" for worker in answer.json()[0]["workers"])
+            return ready_now >= count
 
         wait_until(ready, deadline_s, f"{count} READY workers of {model} {version}")

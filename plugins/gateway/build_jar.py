@@ -43,9 +43,7 @@ def build_jar(output: Path = DEFAULT_OUTPUT) -> Path:
         _compile(sorted((HERE / "src/main/java").rglob("*.java")), classes, [model_server_jar()])
         entries = {path.relative_to(classes).as_posix(): path for path in classes.rglob("*.class")}
         resources = HERE / "src/main/resources"
-        entries |= {
-            path.relative_to(resources).as_posix(): path for path in resources.rglob("*") if path.is_file()
-        }
+        entries |= {path.relative_to(resources).as_posix(): path for path in resources.rglob("*") if path.is_file()}
         output.parent.mkdir(parents=True, exist_ok=True)
         # A server that is running keeps the jar open: put the new one beside it and swap.
         partial = output.with_suffix(".partial")
@@ -104,9 +102,7 @@ def _jdk_tool(name: str) -> str:
 
 def _compile(sources: Iterable[Path], classes: Path, class_path: Iterable[Path]) -> None:
     command = [_jdk_tool("javac"), *JAVAC_OPTIONS, "-cp", _class_path(class_path), "-d", str(classes)]
-    finished = subprocess.run(
-        [*command, *map(str, sources)], capture_output=True, text=True, check=False
-    )
+    finished = subprocess.run([*command, *map(str, sources)], capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         raise BuildError(f"The gateway does not compile:\n{finished.stderr or finished.stdout}")
 
@@ -131,11 +127,11 @@ def main() -> int:
     try:
         if arguments.test:
             finished = run_tests()
-            print(finished.stdout + finished.stderr)
+            sys.stdout.write(finished.stdout + finished.stderr)
             return finished.returncode
-        print(build_jar(arguments.output))
+        sys.stdout.write(f"{build_jar(arguments.output)}\n")
     except BuildError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
