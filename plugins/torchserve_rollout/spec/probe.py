@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from torchserve_rollout.spec.schema import DurationS, Frozen
+from torchserve_rollout.spec.schema import Count, DurationS, Frozen, Number
 
 
 class Expectation(Frozen):
@@ -16,8 +16,8 @@ class Expectation(Frozen):
     contains_all: tuple[str, ...] = ()
     contains_none: tuple[str, ...] = ()
     matches: str | None = None
-    min_chars: Annotated[int, Field(ge=0)] = 1
-    max_repetition: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_chars: Annotated[Count, Field(ge=0)] = 1
+    max_repetition: Annotated[Number, Field(ge=0, le=1)] | None = None
 
 
 class PromptSpec(Frozen):

@@ -9,8 +9,42 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from torchserve_rollout.model import Failover, Word
 from torchserve_rollout.units import format_duration, parse_duration_s
 
-DurationS = Annotated[float, BeforeValidator(parse_duration_s), PlainSerializer(format_duration, return_type=str)]
-WeightPct = Annotated[float, Field(ge=0, le=100)]
+
+def _read_duration(value: object) -> float:
+    if isinstance(value, str | int | float):
+        return parse_duration_s(value)
+    raise ValueError("is not a duration; write 90s, 5m or 1h30m")
+
+
+def _write_duration(seconds: float) -> str | float:
+    """The readable form where it is exact, else the number of seconds: a stored spec loads as the same spec."""
+    text = format_duration(seconds)
+    return text if parse_duration_s(text) == seconds else seconds
+
+
+def read_quantity(value: object) -> float:
+    """A bound of an alarm: a number, a share in percent (``5%`` is 0.05) or a duration (``2s`` is 2).
+
+    Raises:
+        ValueError: none of these.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            return float(text.removesuffix("%")) / 100 if text.endswith("%") else parse_duration_s(text)
+        except ValueError:
+            pass
+    raise ValueError(f"{value!r} is not a quantity; write a number (0.05), a share (5%) or a duration (2s)")
+
+
+DurationS = Annotated[float, BeforeValidator(_read_duration), PlainSerializer(_write_duration)]
+Quantity = Annotated[float, BeforeValidator(read_quantity)]
+# Strict: YAML's `yes` is not 1.
+Number = Annotated[float, Field(strict=True)]
+Count = Annotated[int, Field(strict=True)]
+WeightPct = Annotated[float, Field(strict=True, ge=0, le=100)]
 
 
 class Frozen(BaseModel):
@@ -31,7 +65,7 @@ class StepSpec(Frozen):
 
     weight: WeightPct
     bake: DurationS = 0.0
-    min_requests: Annotated[int, Field(ge=0)] = 0
+    min_requests: Annotated[Count, Field(ge=0)] = 0
 
 
 class StickySpec(Frozen):
@@ -45,7 +79,7 @@ class GateSpec(Frozen):
     """Must pass on the candidate before any user request reaches it."""
 
     probe: str
-    min_score: Annotated[float, Field(ge=0, le=1)] = 1.0
+    min_score: Annotated[Number, Field(ge=0, le=1)] = 1.0
 
 
 class AlarmAction(Word):
@@ -69,20 +103,25 @@ class AlarmSpec(Frozen):
 
     name: str
     signal: str
-    max: float | None = None
-    min: float | None = None
-    worse_than_stable_by: Annotated[float, Field(ge=0)] | None = None
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
-    min_samples: Annotated[int, Field(ge=1)] = 20
+    max: Quantity | None = None
+    min: Quantity | None = None
+    worse_than_stable_by: Annotated[Quantity, Field(ge=0)] | None = None
+    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.99
+    min_samples: Annotated[Count, Field(ge=1)] = 20
     no_data: NoData = NoData.HOLD
     action: AlarmAction = AlarmAction.ROLLBACK
     probe: str | None = None
+
+    @property
+    def signal_key(self) -> str:
+        """Under which the signal's measurements are kept: its name, with the probe file where it has one."""
+        return f"{self.signal}:{self.probe}" if self.probe else self.signal
 
 
 class PrepareSpec(Frozen):
     """How a version is brought up before it sees a user."""
 
-    workers: Annotated[int, Field(ge=1)] = 1
+    workers: Annotated[Count, Field(ge=1)] = 1
     timeout: DurationS = 300.0
     probe: str | None = None
     """Path of a probe file; its first prompt must be answered (any status below 500). None: a one-token prompt."""
@@ -98,9 +137,9 @@ class DeadlineSpec(Frozen):
 class BreakerSpec(Frozen):
     """When the gateway cuts a candidate off by itself; 0 switches a rule off."""
 
-    consecutive: Annotated[int, Field(ge=0)] = 5
-    window: Annotated[int, Field(ge=1)] = 20
-    window_failures: Annotated[int, Field(ge=0)] = 10
+    consecutive: Annotated[Count, Field(ge=0)] = 5
+    window: Annotated[Count, Field(ge=1)] = 20
+    window_failures: Annotated[Count, Field(ge=0)] = 10
 
 
 class RolloutSpec(Frozen):

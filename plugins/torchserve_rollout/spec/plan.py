@@ -1,0 +1,144 @@
+"""What a rollout would do, step by step, before anything moves. Pure: spec in, plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torchserve_rollout.model import VersionName
+from torchserve_rollout.spec.schema import AlarmSpec, RolloutSpec, StepSpec, Strategy
+from torchserve_rollout.spec.signals import CATALOGUE, Kind, Unit
+from torchserve_rollout.units import format_duration, format_pct
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One stretch of the rollout. ``start_s`` is the earliest start, counted from the first moved request."""
+
+    name: str
+    weight_pct: float
+    bake_s: float
+    min_requests: int
+    start_s: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would happen. ``duration_s`` is the earliest end; waiting for requests or for a verdict comes on top."""
+
+    model: str
+    stable: VersionName | None
+    candidate: VersionName
+    steps: tuple[PlannedStep, ...]
+    duration_s: float
+    alarms: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def steps_of(spec: RolloutSpec, stable: VersionName | None) -> tuple[StepSpec, ...]:
+    """The steps that will be walked: none for ``all_at_once``, and none for a model's first version."""
+    if stable is None or spec.strategy is Strategy.ALL_AT_ONCE:
+        return ()
+    return spec.steps
+
+
+def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) -> Plan:
+    """What ``spec`` would do to bring ``candidate`` live beside ``stable``, which is None for a first version."""
+    planned = list(_prepare(spec, candidate))
+    start_s = 0.0
+    for number, step in enumerate(steps_of(spec, stable), 1):
+        until = format_duration(step.bake) + (f" and {step.min_requests} requests" if step.min_requests else "")
+        sentence = f"{format_pct(step.weight)} of the requests go to {candidate} for {until}"
+        planned.append(PlannedStep(f"step {number}", step.weight, step.bake, step.min_requests, start_s, sentence))
+        start_s += step.bake
+    planned.append(
+        PlannedStep("promote", 100.0, 0.0, 0, start_s, f"{candidate} becomes the default version on every node")
+    )
+    kept = f"; {stable} stays loaded and alarms can still set the default back" if stable else ""
+    planned.append(
+        PlannedStep(
+            "final bake",
+            100.0,
+            spec.final_bake,
+            0,
+            start_s,
+            f"{candidate} takes all requests for {format_duration(spec.final_bake)}{kept}",
+        )
+    )
+    return Plan(
+        model=spec.model,
+        stable=stable,
+        candidate=candidate,
+        steps=tuple(planned),
+        duration_s=start_s + spec.final_bake,
+        alarms=tuple(f"{alarm.name}: {rule_in_words(alarm)}, then {alarm.action}" for alarm in spec.alarms),
+        warnings=tuple(_warnings(spec, stable)),
+    )
+
+
+def render(plan: Plan) -> tuple[str, ...]:
+    """The plan as lines for a terminal."""
+    against = f"beside {plan.stable}" if plan.stable else "as its first version"
+    lines = [f"{plan.model}: {plan.candidate} {against}, at least {format_duration(plan.duration_s)}"]
+    width = max(len(step.name) for step in plan.steps)
+    lines += [f"  +{format_duration(s.start_s):<7} {s.name:<{width}}  {s.sentence}" for s in plan.steps]
+    lines += [f"  alarm    {alarm}" for alarm in plan.alarms]
+    lines += [f"  warning  {warning}" for warning in plan.warnings]
+    return tuple(lines)
+
+
+def rule_in_words(alarm: AlarmSpec) -> str:
+    """``error_rate at most 5 %``, ``latency_p95 at most 0.2s above stable``."""
+    signal = CATALOGUE.get(alarm.signal)
+    unit = signal.unit if signal else Unit.SCORE
+    parts = []
+    if alarm.max is not None:
+        parts.append(f"at most {format_value(alarm.max, unit)}")
+    if alarm.min is not None:
+        parts.append(f"at least {format_value(alarm.min, unit)}")
+    if alarm.worse_than_stable_by is not None:
+        parts.append(f"not worse than stable by more than {format_value(alarm.worse_than_stable_by, unit)}")
+    return f"{alarm.signal} {' and '.join(parts)}"
+
+
+def format_value(value: float, unit: Unit) -> str:
+    """A signal's value in its unit: ``4.2 %``, ``1.5s``, ``0.87``."""
+    if unit is Unit.SHARE:
+        return f"{100 * value:.3g} %"
+    if unit is Unit.SECONDS:
+        return format_duration(value)
+    return f"{value:.3g}"
+
+
+def _prepare(spec: RolloutSpec, candidate: VersionName) -> Iterator[PlannedStep]:
+    workers = f"{spec.prepare.workers} worker{'s' if spec.prepare.workers != 1 else ''}"
+    sentence = f"{candidate} is registered with {workers} and answers a probe; no user request reaches it"
+    yield PlannedStep("prepare", 0.0, 0.0, 0, 0.0, sentence)
+    for gate in spec.gates:
+        yield PlannedStep("gate", 0.0, 0.0, 0, 0.0, f"{gate.probe} must score at least {gate.min_score:g}")
+
+
+def _warnings(spec: RolloutSpec, stable: VersionName | None) -> Iterator[str]:
+    if stable is None:
+        if spec.steps:
+            yield f"{spec.model} has no stable version yet: the steps are left out and nothing can be rolled back to"
+        return
+    if not spec.alarms:
+        yield "no alarms: only the gateway's breaker can stop a bad version"
+    steps = steps_of(spec, stable)
+    for alarm in spec.alarms:
+        signal = CATALOGUE.get(alarm.signal)
+        if signal is not None and signal.kind is not Kind.SCORE:
+            for number, step in enumerate(steps, 1):
+                if 0 < step.min_requests < alarm.min_samples:
+                    yield (
+                        f"step {number} asks for {step.min_requests} requests, but {alarm.name} needs "
+                        f"{alarm.min_samples} samples: the step waits for them"
+                    )
+        if alarm.worse_than_stable_by is not None and steps and steps[0].weight == 100:
+            yield f"{alarm.name} compares with stable, which gets no requests beside a first step of 100 %"
+    if steps and steps[-1].weight < 50:
+        yield f"the last step is {format_pct(steps[-1].weight)}: promotion is a jump from there to 100 %"
+    if not spec.final_bake:
+        yield "no final_bake: after promotion no alarm can set the default back"
