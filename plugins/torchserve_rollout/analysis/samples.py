@@ -83,3 +83,54 @@ class TickEvidence:
 
     at: datetime
     measurements: Mapping[str, Measurement]
+
+
+def accumulate(
+    evidence: Iterable[TickEvidence], since: datetime, *, stable_since: datetime | None = None
+) -> dict[str, Measurement]:
+    """The sum of all ticks after ``since``, by signal key.
+
+    ``stable_since`` counts stable's samples from an earlier moment: the baseline while stable gets no requests (at
+    100 %). A signal whose latest tick was an error carries that error, beside the samples gathered before it.
+
+    Raises:
+        ValueError: a signal changes its kind, or its histogram its bounds, between two ticks.
+    """
+    sums: dict[str, Measurement] = {}
+    for tick in evidence:
+        counts_candidate, counts_stable = tick.at > since, tick.at > (stable_since or since)
+        if not counts_candidate and not counts_stable:
+            continue
+        for key, new in tick.measurements.items():
+            before = sums.get(key, Measurement(new.signal))
+            sums[key] = Measurement(
+                new.signal,
+                candidate=_sum(before.candidate, new.candidate if counts_candidate else None),
+                stable=_sum(before.stable, new.stable if counts_stable else None),
+                error=new.error if counts_candidate else before.error,
+            )
+    return sums
+
+
+def _sum(before: Sample | None, new: Sample | None) -> Sample | None:
+    if before is None or new is None:
+        return new if before is None else before
+    if isinstance(before, Rate) and isinstance(new, Rate):
+        return before + new
+    if isinstance(before, Histogram) and isinstance(new, Histogram):
+        return before + new
+    if isinstance(before, Scores) and isinstance(new, Scores):
+        return before + new
+    raise ValueError(f"a {type(before).__name__} and a {type(new).__name__} cannot be added")
+
+
+def quantile(histogram: Histogram, q: float) -> float:
+    """The ``q``-quantile, linear within its bucket; the last finite bound where it lies beyond. NaN without samples."""
+    target = q * histogram.n
+    reached, lower = 0, 0.0
+    for upper, count in zip(histogram.upper_bounds, histogram.counts, strict=True):
+        if count and reached + count >= target:
+            return lower + (upper - lower) * (target - reached) / count if upper < float("inf") else lower
+        reached += count
+        lower = upper
+    return float("nan")

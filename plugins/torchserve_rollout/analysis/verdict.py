@@ -21,7 +21,8 @@ class AlarmVerdict:
     """One alarm's judgement with everything a person needs to check it.
 
     ``candidate`` and ``stable`` are the observed values in the signal's unit (None: no data),
-    ``candidate_n``/``stable_n`` the samples behind them, ``rule`` the rule in words, ``sentence`` the whole story in one sentence.
+    ``candidate_n``/``stable_n`` the samples behind them, ``rule`` the rule in words, ``sentence`` the whole story in
+    one sentence.
     """
 
     alarm: str

@@ -1,0 +1,149 @@
+"""Tests that stay valid however often one looks.
+
+The evidence against a hypothesis is kept as an *e-process*: a number that starts at 1 and, while the hypothesis is
+true, is at most 1 on average at any time one chooses to stop. By Ville's inequality it exceeds 1/α ever, over the
+whole infinite run, with probability at most α. So an alarm may be judged every second and still raise a false alarm
+with probability at most α.
+
+All of it is computed from sums (n, total, total of squares), so a longer window is the sum of its ticks, and the
+order of requests within a tick does not matter.
+
+Sources
+-------
+- J. Ville, *Étude critique de la notion de collectif*, 1939: P(sup E_t ≥ 1/α) ≤ α.
+- H. Robbins, "Statistical methods related to the law of the iterated logarithm", Ann. Math. Stat. 41 (1970): mixtures.
+- W. Hoeffding, "Probability inequalities for sums of bounded random variables", JASA 58 (1963): values in 0–1.
+- X. Fan, I. Grama, Q. Liu, "Exponential inequalities for martingales with applications", Electron. J. Probab. 20
+  (2015): the variance-adaptive part.
+- S. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences",
+  Ann. Stat. 49 (2021): confidence sequences from test supermartingales.
+- R. Turner, A. Ly, P. Grünwald, "Generic E-variables for exact sequential k-sample tests that allow for optional
+  stopping", J. Stat. Plan. Inference 230 (2024), and L. Wasserman, A. Ramdas, S. Balakrishnan, "Universal inference",
+  PNAS 117 (2020): two samples, the infimum over the null of a product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import betaln, logsumexp, xlog1py, xlogy
+
+Floats = NDArray[np.float64]
+Prior = tuple[tuple[float, float, float], ...]
+
+# Priors over a cohort's mean goodness (1 is good), as (weight, a, b) of Beta(a, b). The tests are valid with any
+# prior; these are sharp where it matters: stable is most likely good, a candidate is good or anything at all.
+_STABLE: Final[Prior] = ((0.8, 10.0, 0.3), (0.2, 0.5, 0.5))
+_CANDIDATE: Final[Prior] = ((0.7, 1.0, 1.0), (0.3, 5.0, 0.2))
+# Bets of the variance-adaptive part and the share of the stake that follows it.
+# Up to 0.58 the evidence grows with the distance from the hypothesis (2ψ(λ) ≤ λ).
+_BETS: Final[Floats] = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.58])
+_ADAPTIVE_SHARE: Final = 0.2
+_EPS: Final = 1e-12
+# Where the infimum over a common mean is looked for first: fine at both ends, where rates and scores live.
+_ENDS: Final[Floats] = np.geomspace(1e-6, 0.5, 60)
+_GRID: Final[Floats] = np.concatenate([[0.0, 1.0], _ENDS, 1 - _ENDS, np.linspace(0.02, 0.98, 49)])
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """``n`` values in 0–1 by their sums. ``total_of_squares`` None: the values are 0 or 1."""
+
+    n: int
+    total: float
+    total_of_squares: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """The observed mean; NaN without values."""
+        return self.total / self.n if self.n else float("nan")
+
+    def mirrored(self) -> Cohort:
+        """The cohort of 1 − x."""
+        squares = self.total_of_squares
+        return Cohort(self.n, self.n - self.total, None if squares is None else self.n - 2 * self.total + squares)
+
+
+def log_evidence_below(cohort: Cohort, bound: float) -> float:
+    """log E against "the mean is at least ``bound``"; 0 while the observed mean obeys it."""
+    if not cohort.n or cohort.mean >= bound:
+        return 0.0
+    return max(0.0, float(_against_mean(cohort, np.array([bound]), _CANDIDATE)[0]))
+
+
+def log_evidence_above(cohort: Cohort, bound: float) -> float:
+    """log E against "the mean is at most ``bound``"; 0 while the observed mean obeys it."""
+    return log_evidence_below(cohort.mirrored(), 1 - bound)
+
+
+def log_evidence_worse(stable: Cohort, candidate: Cohort, margin: float) -> float:
+    """log E against "the candidate's mean is at least stable's − ``margin``" (1 is good); 0 while the observed means
+    obey it.
+
+    For a fixed pair of means the product of both cohorts' evidence is a supermartingale, however the two are
+    interleaved; the infimum over all pairs that obey the hypothesis is therefore an e-process. It lies on the edge,
+    where the means differ by exactly ``margin``.
+    """
+    if not stable.n or not candidate.n or stable.mean - candidate.mean <= margin:
+        return 0.0
+
+    def on_edge(mean: Floats) -> Floats:
+        above = _against_mean(stable.mirrored(), 1 - mean, tuple((w, b, a) for w, a, b in _STABLE))
+        return above + _against_mean(candidate, mean - margin, _CANDIDATE)
+
+    grid = np.unique(np.clip(np.append(_GRID, [stable.mean, candidate.mean + margin]), margin, 1.0))
+    values = on_edge(grid)
+    best = int(np.argmin(values))
+    least = float(values[best])
+    left, right = float(grid[max(0, best - 1)]), float(grid[min(len(grid) - 1, best + 1)])
+    if right > left:
+        finer = minimize_scalar(
+            lambda mean: float(on_edge(np.array([mean]))[0]), bounds=(left, right), method="bounded"
+        )
+        least = min(least, float(finer.fun))
+    return max(0.0, least)
+
+
+def interval(cohort: Cohort, alpha: float) -> tuple[float, float]:
+    """Holds the true mean at all times at once with probability at least 1 − ``alpha`` (a confidence sequence)."""
+    if not cohort.n:
+        return 0.0, 1.0
+    return 1 - _upper(cohort.mirrored(), alpha / 2), _upper(cohort, alpha / 2)
+
+
+def _upper(cohort: Cohort, alpha: float) -> float:
+    """The least bound that the evidence at ``alpha`` puts the mean below."""
+
+    def excess(mean: float) -> float:
+        return float(_against_mean(cohort, np.array([mean]), _CANDIDATE)[0]) + float(np.log(alpha))
+
+    start = min(max(cohort.mean, _EPS), 1 - _EPS)
+    if excess(1 - _EPS) <= 0 or excess(start) >= 0:
+        return 1.0
+    return float(brentq(excess, start, 1 - _EPS))
+
+
+def _against_mean(cohort: Cohort, mean: Floats, prior: Prior) -> Floats:
+    """log E against each of ``mean``, growing when the values lie below it.
+
+    The main part is the Beta mixture of likelihood ratios. It is exact for binary values; for values anywhere in 0–1
+    the Bernoulli likelihood ratio is a supermartingale too, since exp(λx) ≤ 1 − x + x·exp(λ) there (Hoeffding 1963),
+    so the sum may be fractional. For scores a share of the stake follows Fan's inequality with ξ = m − x ≥ −1:
+    exp(λξ − ψ(λ)ξ²), ψ(λ) = −log(1 − λ) − λ, which pays when the scores vary little.
+    """
+    inside = np.clip(mean, _EPS, 1 - _EPS)
+    total, rest = cohort.total, cohort.n - cohort.total
+    mixture = logsumexp([np.log(weight) + betaln(total + a, rest + b) - betaln(a, b) for weight, a, b in prior])
+    beta = np.asarray(mixture - xlogy(total, inside) - xlog1py(rest, -inside), dtype=np.float64)
+    if cohort.total_of_squares is None:
+        return beta
+    gain = cohort.n * inside - cohort.total
+    spread = cohort.total_of_squares - 2 * inside * cohort.total + cohort.n * inside**2
+    psi = -np.log1p(-_BETS) - _BETS
+    adaptive = logsumexp(_BETS[:, None] * gain[None, :] - psi[:, None] * spread[None, :], axis=0) - np.log(len(_BETS))
+    stakes = np.log1p(-_ADAPTIVE_SHARE) + beta, np.log(_ADAPTIVE_SHARE) + adaptive
+    return np.asarray(np.logaddexp(*stakes), dtype=np.float64)
