@@ -1,0 +1,1 @@
+"""Where measurements come from: the gateway's metrics and probes. A new metric signal is one file in ``metrics/``."""

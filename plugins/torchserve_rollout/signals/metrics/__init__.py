@@ -1,0 +1,1 @@
+"""One metric signal a file; ``registry`` finds them."""

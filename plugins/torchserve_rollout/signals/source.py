@@ -1,0 +1,45 @@
+"""What a source of measurements is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torchserve_rollout.analysis.samples import Measurement
+from torchserve_rollout.model import ModelName, VersionName
+from torchserve_rollout.signals.scrape import Increments
+
+
+@dataclass(frozen=True, slots=True)
+class Cohorts:
+    """Who is compared with whom. ``stable`` is None for a model's first version."""
+
+    model: ModelName
+    candidate: VersionName
+    stable: VersionName | None
+
+
+class Source(Protocol):
+    """Measures one or more signals of one rollout."""
+
+    def collect(self) -> Mapping[str, Measurement]:
+        """What came in since the last call, by signal key. A key that is missing had nothing new."""
+        ...
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        ...
+
+
+class MetricSignal(Protocol):
+    """A signal that can be read off ``/metrics``; a file in ``signals/metrics`` with a module-level ``SIGNAL``."""
+
+    @property
+    def name(self) -> str:
+        """As the spec names it."""
+        ...
+
+    def measure(self, increments: Increments, cohorts: Cohorts) -> Measurement:
+        """Both cohorts over the same window."""
+        ...
