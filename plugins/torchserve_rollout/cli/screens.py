@@ -40,7 +40,7 @@ BAR_WIDTH_CHARS = 30
 
 def table(*columns: str) -> Table:
     """An empty table in the product's one look."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
     return made

@@ -161,7 +161,7 @@ def test_a_defect_is_answered_without_its_traceback(client: TestClient, monkeypa
     "authorization", ["", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer", f"Bearer {TOKEN}x", "Bearer \u00fc"]
 )
 def test_without_the_management_token_nothing_opens(client: TestClient, authorization: str) -> None:
-    headers = {"Authorization": authorization.encode("latin-1")}
+    headers = {b"Authorization": authorization.encode("latin-1")}
     for path in ("rollouts", "models", "nodes", "rollouts/assistant"):
         assert_error(client.get(f"/api/v1/{path}", headers=headers), 401, "NotAuthorized")
     answer = client.post("/api/v1/rollouts/assistant/abort", headers=headers)
