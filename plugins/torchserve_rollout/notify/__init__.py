@@ -1,0 +1,1 @@
+"""Tells people: chat, mail, webhook, pager, by apprise."""

@@ -1,0 +1,127 @@
+"""What one tick sees: the nodes, the archive, the gates, and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from torchserve_rollout.analysis.samples import Measurement, TickEvidence
+from torchserve_rollout.controller.probe_files import ProbeFiles
+from torchserve_rollout.errors import IntegrityError, NotFoundError, ServerUnreachable
+from torchserve_rollout.machine.actions import ActionResult
+from torchserve_rollout.machine.observation import Observation
+from torchserve_rollout.machine.phases import Phase
+from torchserve_rollout.machine.state import RolloutState
+from torchserve_rollout.model import ModelName, NodeName, NodeStatus, VersionName
+from torchserve_rollout.packaging.store import Catalogue
+from torchserve_rollout.signals.gates import GateRun
+from torchserve_rollout.signals.measured import MetricSource
+from torchserve_rollout.signals.probes import Answer, ProbeSource
+from torchserve_rollout.signals.registry import PROBE_SCORE
+from torchserve_rollout.signals.scrape import Scraper
+from torchserve_rollout.signals.source import Cohorts, Source
+from torchserve_rollout.spec.schema import RolloutSpec
+from torchserve_rollout.torchserve.fleet import Fleet
+
+
+class Predictor:
+    """Sends probes of one model, to each node in turn."""
+
+    def __init__(self, fleet: Fleet, model: ModelName) -> None:
+        self._fleet = fleet
+        self._model = model
+        self._calls = 0
+
+    def __call__(self, version: VersionName, body: dict[str, Any], timeout_s: float) -> Answer:
+        nodes = list(self._fleet.nodes.values())
+        self._calls += 1
+        error: ServerUnreachable | None = None
+        for turn in range(len(nodes)):
+            node = nodes[(self._calls + turn) % len(nodes)]
+            try:
+                return node.models.predict(self._model, version, body, timeout_s)
+            except ServerUnreachable as away:
+                error = away
+        raise error or ServerUnreachable("no node is known")
+
+
+class Observer:
+    """Eyes of one rollout. Not thread-safe: its rollout's worker owns it."""
+
+    def __init__(
+        self, spec: RolloutSpec, state: RolloutState, fleet: Fleet, catalogue: Catalogue, probe_files: ProbeFiles
+    ) -> None:
+        self._spec = spec
+        self._model = state.model
+        self._cohorts = Cohorts(state.model, state.candidate, state.stable)
+        self._fleet = fleet
+        self._catalogue = catalogue
+        self._probe_files = probe_files
+        self.predictor = Predictor(fleet, state.model)
+        urls = {name: node.metrics_url for name, node in fleet.nodes.items()}
+        self._metrics = MetricSource(Scraper(urls), self._cohorts, {alarm.signal for alarm in spec.alarms})
+        self._probes: list[Source] = []
+        self._gates: GateRun | None = None
+
+    def look(self, state: RolloutState, results: tuple[ActionResult, ...], candidate_requests: int) -> Observation:
+        """The nodes and everything else that is not a measurement."""
+        nodes = self._fleet.observe(self._model)
+        return Observation(
+            nodes=nodes,
+            results=results,
+            gates=self._gates.results if self._gates else None,
+            candidate_requests=candidate_requests,
+            archive_problem=self._archive_problem(state, nodes),
+        )
+
+    def _archive_problem(self, state: RolloutState, nodes: Mapping[NodeName, NodeStatus]) -> str:
+        if state.phase not in (Phase.PENDING, Phase.PREPARING):
+            return ""
+        try:
+            self._catalogue.verify(self._catalogue.get(state.model, state.candidate))
+        except NotFoundError as error:
+            reachable = [node for node in nodes.values() if node.is_reachable]
+            # Somebody registered it by hand: nothing to register, nothing to compare.
+            return "" if reachable and all(state.candidate in node.versions for node in reachable) else error.message
+        except IntegrityError as error:
+            return error.message
+        return ""
+
+    def measure(self, state: RolloutState, now: datetime) -> TickEvidence:
+        """What was counted since the last tick. Probes run while alarms are armed, and only then."""
+        self._follow(state.phase)
+        measurements: dict[str, Measurement] = dict(self._metrics.collect())
+        for probe in self._probes:
+            measurements.update(probe.collect())
+        return TickEvidence(now, measurements)
+
+    def _follow(self, phase: Phase) -> None:
+        if phase.is_armed and not self._probes:
+            keys = {alarm.signal_key: alarm.probe for alarm in self._spec.alarms if alarm.signal == PROBE_SCORE}
+            for key, path in keys.items():
+                if path is not None:
+                    self._probes.append(ProbeSource(key, self._probe_files.load(path), self._cohorts, self.predictor))
+        elif not phase.is_armed and self._probes:
+            self._close_probes()
+
+    def run_gates(self, version: VersionName) -> None:
+        """Begin, if it has not begun.
+
+        Raises:
+            NotFoundError, SpecError: a probe file is gone or broken.
+        """
+        if self._gates is None:
+            self._gates = GateRun(self._probe_files.gates(self._spec), version, self.predictor)
+
+    def _close_probes(self) -> None:
+        for probe in self._probes:
+            probe.close()
+        self._probes = []
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        self._close_probes()
+        if self._gates is not None:
+            self._gates.close()
+        self._metrics.close()

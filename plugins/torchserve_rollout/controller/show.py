@@ -1,0 +1,104 @@
+"""Records of the journal as the views every face shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torchserve_rollout.analysis.verdict import AlarmVerdict
+from torchserve_rollout.controller.views import AlarmView, EventView, ExplanationView, RolloutView
+from torchserve_rollout.machine.phases import Phase
+from torchserve_rollout.spec.plan import steps_of
+from torchserve_rollout.store.records import Event, EventKind, RolloutRecord
+
+# DESIGN section 6; a held rollout waits for a person, so whoever watches it is told at once.
+_EXIT_CODES = {Phase.SUCCEEDED: 0, Phase.FAILED: 1, Phase.ABORTED: 3, Phase.ROLLED_BACK: 3, Phase.HELD: 4}
+_TURNING_POINTS = frozenset({Phase.ABORTING, Phase.ROLLING_BACK, Phase.HELD})
+
+
+def rollout_view(record: RolloutRecord) -> RolloutView:
+    """One rollout as it stands."""
+    state = record.state
+    return RolloutView(
+        id=record.id,
+        model=state.model,
+        stable=state.stable,
+        candidate=state.candidate,
+        strategy=record.spec.strategy.value,
+        phase=state.phase.value,
+        is_terminal=state.phase.is_terminal,
+        reason=state.reason,
+        weight_pct=state.weight_pct,
+        step=state.step_index,
+        steps=len(steps_of(record.spec, state.stable)),
+        step_since=state.step_since,
+        phase_since=state.phase_since,
+        pause_reasons=sorted(reason.value for reason in state.pause_reasons),
+        ended_by=state.ended_by,
+        created_at=record.created_at,
+        ended_at=record.ended_at,
+        started_by=record.started_by,
+        alarms=[_alarm_view(alarm) for alarm in record.alarms],
+        exit_code=_EXIT_CODES.get(state.phase),
+    )
+
+
+def _alarm_view(alarm: AlarmVerdict) -> AlarmView:
+    return AlarmView(
+        name=alarm.alarm,
+        signal=alarm.signal,
+        verdict=alarm.verdict.name,
+        candidate=alarm.candidate,
+        stable=alarm.stable,
+        candidate_n=alarm.candidate_n,
+        stable_n=alarm.stable_n,
+        rule=alarm.rule,
+        sentence=alarm.sentence,
+    )
+
+
+def event_view(event: Event) -> EventView:
+    """One line of the journal."""
+    return EventView(
+        seq=event.seq,
+        rollout_id=event.rollout_id,
+        at=event.at,
+        kind=event.kind.value,
+        sentence=event.sentence,
+        phase=event.phase,
+        weight_pct=event.weight_pct,
+        verdict=event.verdict,
+        data=dict(event.data),
+    )
+
+
+def explanation_view(record: RolloutRecord, events: Sequence[Event]) -> ExplanationView:
+    """Why it stands where it stands: the decision that turned it round, or else the last one."""
+    deciding = _deciding(events)
+    return ExplanationView(
+        rollout=rollout_view(record),
+        sentence=deciding.sentence if deciding else record.state.reason,
+        deciding_alarm=_deciding_alarm(record, deciding),
+        decided_at=deciding.at if deciding else None,
+        timeline=[event_view(event) for event in events],
+    )
+
+
+def _deciding(events: Sequence[Event]) -> Event | None:
+    """The first event of the last turn for the worse; without one the last decision."""
+    decisions = [event for event in events if event.kind is EventKind.DECIDED]
+    turning = [
+        event
+        for before, event in zip([None, *decisions], decisions, strict=False)
+        if event.phase in _TURNING_POINTS and (before is None or before.phase != event.phase)
+    ]
+    return next(iter([*turning[-1:], *decisions[-1:]]), None)
+
+
+def _deciding_alarm(record: RolloutRecord, deciding: Event | None) -> AlarmView | None:
+    """The alarm named by ``ended_by``, as it was judged when it decided."""
+    kind, _, name = record.state.ended_by.partition(":")
+    if kind != "alarm" or deciding is None:
+        return None
+    judged: Sequence[dict[str, Any]] = deciding.data.get("alarms", [])
+    return next((AlarmView.model_validate(alarm) for alarm in judged if alarm["name"] == name), None)
