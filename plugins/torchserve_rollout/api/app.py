@@ -88,7 +88,7 @@ def _rollouts(service: RolloutService, specs: SpecShelf) -> APIRouter:
     @router.post("", status_code=201)
     def start_rollout(body: StartBody) -> RolloutView:
         """Start a rollout; 409 while the model has one that has not ended."""
-        spec = specs.resolve(body.spec, model=body.model)
+        spec = None if body.spec is None else specs.resolve(body.spec)
         return service.start(body.model, body.version, spec, body.actor)
 
     @router.get("/{ref}")

@@ -13,8 +13,8 @@ from torchserve_rollout.spec.schema import RolloutSpec
 class RolloutCommands(Protocol):
     """What a person can ask for."""
 
-    def start(self, model: str, version: str, spec: RolloutSpec, actor: str) -> RolloutView:
-        """Accept a rollout of ``version``.
+    def start(self, model: str, version: str, spec: RolloutSpec | None, actor: str) -> RolloutView:
+        """Accept a rollout of ``version``; without ``spec`` by the model's own among the specs.
 
         Raises:
             RolloutInProgress: the model has one that has not ended.

@@ -22,12 +22,11 @@ class SpecShelf:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def resolve(self, given: str | Mapping[str, Any] | None, *, model: str) -> RolloutSpec:
-        """The spec that ``given`` means for a rollout of ``model``.
+    def resolve(self, given: str | Mapping[str, Any]) -> RolloutSpec:
+        """The spec that ``given`` means.
 
         Args:
-            given: a file name without path parts (its suffix may be left out), YAML text, an object, or None: the file
-                named after the model.
+            given: a file name without path parts (its suffix may be left out), YAML text, or an object.
 
         Raises:
             SpecError: it is not a valid spec; carries all problems.
@@ -36,9 +35,9 @@ class SpecShelf:
         """
         if isinstance(given, Mapping):
             return parse_spec(given, "spec")
-        if given is not None and _is_yaml(given):
+        if _is_yaml(given):
             return load_spec(given, "spec")
-        path = self._find(model if given is None else given)
+        path = self._find(given)
         return load_spec(path.read_text("utf-8"), path.name)
 
     def _find(self, name: str) -> Path:

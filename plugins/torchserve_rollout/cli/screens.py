@@ -90,8 +90,8 @@ def headline(view: RolloutView) -> Text:
     """``assistant 1.0 → 2.0  PROGRESSING  step 1 of 3  25 %``."""
     line = Text(f"{view.model} {view.stable or 'nothing'} → {view.candidate}  ", style="bold")
     line.append_text(word(view.phase))
-    if view.steps:
-        line.append(f"  step {min(view.step, view.steps)} of {view.steps}")
+    if 0 <= view.step < view.steps:
+        line.append(f"  step {view.step + 1} of {view.steps}")
     line.append(f"  {format_pct(view.weight_pct)}")
     if view.pause_reasons:
         line.append(f"  paused by {', '.join(sorted(view.pause_reasons))}", style="yellow")

@@ -55,7 +55,7 @@ def new_view(**changes: object) -> RolloutView:
         is_terminal=False,
         reason="step 1 of 2: 5 % of the requests go to 2.0",
         weight_pct=5.0,
-        step=1,
+        step=0,
         steps=2,
         step_since=BEGUN,
         phase_since=BEGUN,
@@ -91,11 +91,11 @@ class InMemoryRollouts:
     views: list[RolloutView] = field(default_factory=list)
     journal: list[EventView] = field(default_factory=list)
     commands: list[tuple[str, str, str, str]] = field(default_factory=list)
-    started: list[tuple[str, str, RolloutSpec, str]] = field(default_factory=list)
+    started: list[tuple[str, str, RolloutSpec | None, str]] = field(default_factory=list)
     versions: list[VersionView] = field(default_factory=list)
     fleet: list[NodeView] = field(default_factory=list)
 
-    def start(self, model: str, version: str, spec: RolloutSpec, actor: str) -> RolloutView:
+    def start(self, model: str, version: str, spec: RolloutSpec | None, actor: str) -> RolloutView:
         if any(view.model == model and not view.is_terminal for view in self.views):
             raise RolloutInProgress(f"{model} has a rollout in progress", hint="wait for it, or abort it")
         self.started.append((model, version, spec, actor))

@@ -90,7 +90,7 @@ def test_a_command_needs_no_body(client: TestClient, rollouts: InMemoryRollouts)
     assert rollouts.commands[0] == ("assistant-1", "pause", "api", "")
 
 
-@pytest.mark.parametrize("spec", [None, "assistant", "assistant.yaml", SPEC_TEXT, {"model": "assistant", "steps": []}])
+@pytest.mark.parametrize("spec", ["assistant", "assistant.yaml", SPEC_TEXT, {"model": "assistant", "steps": []}])
 def test_a_spec_is_a_file_of_the_shelf_or_given_in_full(specs_dir: Path, spec: object) -> None:
     rollouts = InMemoryRollouts()
     client = TestClient(create_app(rollouts, specs_dir=specs_dir, valid_tokens=None), base_url=BASE_URL)
@@ -99,7 +99,15 @@ def test_a_spec_is_a_file_of_the_shelf_or_given_in_full(specs_dir: Path, spec: o
     body = {"model": "assistant", "version": "2.0", "spec": spec}
     answer = client.post("/api/v1/rollouts", json=body)
     assert answer.status_code == 201, answer.text
-    assert rollouts.started[0][2].steps[0].weight == 5
+    ((_, _, taken, actor),) = rollouts.started
+    assert taken is not None
+    assert taken.steps[0].weight == 5
+    assert actor == "api"
+
+
+def test_without_a_spec_the_controller_takes_the_models_own(client: TestClient, rollouts: InMemoryRollouts) -> None:
+    assert client.post("/api/v1/rollouts", json={"model": "other", "version": "1.0"}).status_code == 201
+    assert rollouts.started == [("other", "1.0", None, "api")]
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "..", ".hidden", "a\\b", ""])
