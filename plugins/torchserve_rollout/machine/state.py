@@ -34,6 +34,18 @@ class RolloutState:
     probed: frozenset[NodeName] = frozenset()
     inconclusive_since: datetime | None = None
     resume_phase: Phase | None = None
+    baseline_since: datetime | None = None
+    """Since when stable's samples count while stable gets no requests itself: the last window in which it did."""
+    troubled_since: datetime | None = None
+    """Since when the candidate, or its weight, is not as it must be on some node; None while all is well."""
+    drain_since: datetime | None = None
+    """On the way back: since when no node sends the candidate anything."""
+    quiet_ticks: int = 0
+    """On the way back: consecutive ticks in which the candidate had no request in flight."""
+    is_closing: bool = False
+    """All is done but for removing the traffic policy."""
+    is_bake_waived: bool = False
+    """A person ended the final bake early."""
     ended_by: str = ""
     """What caused the way back: ``alarm:<name>``, ``operator``, ``prepare``, ``breaker``; empty while all is well."""
 

@@ -1,0 +1,125 @@
+"""PROGRESSING, PROMOTING and BAKING have this in common: alarms are armed, nodes are kept as they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torchserve_rollout.analysis.verdict import Verdict
+from torchserve_rollout.machine.actions import Action
+from torchserve_rollout.machine.foundation import describe, permanent_failures, repair, stable_health
+from torchserve_rollout.machine.phases import PauseReason, Phase, Trigger
+from torchserve_rollout.machine.state import RolloutState
+from torchserve_rollout.machine.tick import Decision, Tick
+from torchserve_rollout.machine.traffic import Steering
+from torchserve_rollout.model import NodeStatus
+from torchserve_rollout.spec.schema import AlarmAction
+from torchserve_rollout.units import format_duration
+
+
+def alarmed(tick: Tick) -> Decision | None:
+    """The way back, or the hold, that an alarm or the gateway's breaker demands; None while all is quiet."""
+    firing = tick.firing(AlarmAction.ROLLBACK)
+    breaker = tick.breaker
+    if firing or breaker:
+        reason = firing[0].sentence if firing else breaker
+        if tick.stable is None and tick.state.phase in (Phase.PROMOTING, Phase.BAKING):
+            return _held_by_alarm(tick, f"{reason}; {stable_health(tick).sentence}")
+        ended_by = f"alarm:{firing[0].alarm}" if firing else "breaker"
+        return tick.go(Trigger.ALARM, reason, ended_by=ended_by)
+    holding = tick.firing(AlarmAction.HOLD)
+    return _held_by_alarm(tick, holding[0].sentence) if holding else None
+
+
+def _held_by_alarm(tick: Tick, reason: str) -> Decision:
+    pauses = tick.state.pause_reasons | {PauseReason.ALARM}
+    return tick.go(Trigger.ALARM_HOLD, reason, pause_reasons=pauses)
+
+
+def notes(tick: Tick) -> str:
+    """What alarms that only notify have to say."""
+    return "".join(f"; {alarm.sentence} (only notified)" for alarm in tick.firing(AlarmAction.NOTIFY))
+
+
+def repairs(tick: Tick, nodes: Sequence[NodeStatus], *, is_promoted: bool) -> list[Action]:
+    """One step a node towards stable, the right default, and the candidate standing there.
+
+    Once promoted the default is the candidate wherever it can serve; until then, and elsewhere, it is stable.
+    """
+    actions = []
+    for node in nodes:
+        default = tick.candidate if is_promoted and tick.can_serve(node) else tick.stable
+        action = repair(tick, node, default)
+        if action is not None:
+            actions.append(action)
+    return actions
+
+
+def watched(tick: Tick, steering: Steering) -> RolloutState:
+    """The state with its stopwatches: since when the weight is in force everywhere, since when something is wrong."""
+    state = replace(tick.state, epoch=max(tick.state.epoch, steering.epoch))
+    trouble = steering.waiting or not_ready(tick)
+    if not trouble and not tick.unreachable:
+        since = state.step_since or tick.now
+        shares = state.weight_pct < 100
+        return replace(
+            state, step_since=since, troubled_since=None, baseline_since=since if shares else state.baseline_since
+        )
+    lost = any(not tick.can_serve(node) for node in tick.reachable)
+    return replace(
+        state,
+        step_since=None if lost else state.step_since,
+        troubled_since=(state.troubled_since or tick.now) if trouble else None,
+    )
+
+
+def lost_candidate(tick: Tick, state: RolloutState) -> str:
+    """Why the candidate is given up: a repair cannot work, or took too long; empty while there is hope."""
+    permanent = next(permanent_failures(tick), "")
+    if permanent:
+        return permanent
+    limit_s = tick.spec.prepare.timeout
+    if tick.elapsed_s(state.troubled_since) <= limit_s:
+        return ""
+    errors = [f"{describe(result.action)}: {result.error}" for result in tick.observation.results if not result.is_ok]
+    last = f" (last error: {errors[-1]})" if errors else ""
+    trouble = not_ready(tick) or ("its weight could not be put in force",)
+    return f"{tick.candidate} was not back within {format_duration(limit_s)}: {', '.join(trouble)}{last}"
+
+
+def not_ready(tick: Tick) -> tuple[str, ...]:
+    """On which nodes the candidate does not serve, in words."""
+    return tuple(
+        f"{tick.candidate} is not ready on {node.node}" for node in tick.reachable if not node.is_ready(tick.candidate)
+    )
+
+
+def unsettled(tick: Tick) -> list[str]:
+    """What of the world keeps the rollout from advancing, in words."""
+    waiting = [f"{name} does not answer" for name in tick.unreachable]
+    waiting += not_ready(tick)
+    health = stable_health(tick)
+    if tick.stable is not None and not health.is_ready:
+        waiting.append(health.sentence)
+    return waiting
+
+
+def undecided(tick: Tick) -> list[str]:
+    """Which alarms keep the rollout from advancing, in words."""
+    if tick.blocking_verdict is Verdict.PASS:
+        return []
+    if tick.judgement is None:
+        return ["nothing was measured yet"]
+    open_alarms = (a for a in tick.judgement.alarms if a.verdict is not Verdict.PASS and a.action != AlarmAction.NOTIFY)
+    return [alarm.sentence for alarm in open_alarms]
+
+
+def clocked(tick: Tick, state: RolloutState, is_blocked: bool) -> RolloutState:
+    """The state with the stopwatch of a blocked rollout; a pause stops it."""
+    counts = is_blocked and not state.pause_reasons
+    return replace(state, inconclusive_since=(state.inconclusive_since or tick.now) if counts else None)
+
+
+def is_overdue(tick: Tick, state: RolloutState) -> bool:
+    """Whether the rollout is blocked for longer than the spec allows."""
+    return tick.elapsed_s(state.inconclusive_since) > tick.spec.inconclusive_timeout

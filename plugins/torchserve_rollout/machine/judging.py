@@ -1,0 +1,46 @@
+"""Which measurements a rollout is judged on right now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from torchserve_rollout.analysis.judge import judge
+from torchserve_rollout.analysis.samples import TickEvidence, accumulate
+from torchserve_rollout.analysis.verdict import Judgement
+from torchserve_rollout.machine.phases import Phase
+from torchserve_rollout.machine.state import RolloutState
+from torchserve_rollout.spec.plan import steps_of
+from torchserve_rollout.spec.schema import RolloutSpec
+
+
+def judge_window(
+    state: RolloutState, spec: RolloutSpec, evidence: Iterable[TickEvidence], now: datetime
+) -> Judgement | None:
+    """The judgement that :func:`~torchserve_rollout.machine.decide.decide` takes; None while no window is open.
+
+    ``evidence`` holds the rollout's ticks in order, at least those since ``baseline_of(state)``. A window begins when
+    the current weight is in force on every node; both cohorts are counted in the same window, except at 100 %, where
+    stable gets no requests: its samples are then those of the last window in which it did.
+    """
+    since = state.step_since
+    if since is None or not (state.phase.is_armed or state.phase is Phase.HELD):
+        return None
+    ledger = accumulate(evidence, since, stable_since=baseline_of(state) if state.weight_pct >= 100 else None)
+    return judge(spec, ledger, is_bake_over=is_bake_over(state, spec, now))
+
+
+def baseline_of(state: RolloutState) -> datetime | None:
+    """The moment from which evidence may still be needed."""
+    moments = [moment for moment in (state.baseline_since, state.step_since) if moment is not None]
+    return min(moments, default=None)
+
+
+def is_bake_over(state: RolloutState, spec: RolloutSpec, now: datetime) -> bool:
+    """Whether the weight was in force for as long as the current step, or the final bake, asks for."""
+    if state.step_since is None:
+        return False
+    steps = steps_of(spec, state.stable)
+    is_step = state.phase is Phase.PROGRESSING and 0 <= state.step_index < len(steps)
+    bake_s = steps[state.step_index].bake if is_step else spec.final_bake
+    return (now - state.step_since).total_seconds() >= bake_s

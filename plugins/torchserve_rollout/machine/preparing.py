@@ -1,0 +1,112 @@
+"""PENDING and PREPARING: bring the candidate up beside stable; no user request reaches it."""
+
+from __future__ import annotations
+
+from torchserve_rollout.machine.actions import RunGates
+from torchserve_rollout.machine.foundation import describe, permanent_failures, repair, stable_health
+from torchserve_rollout.machine.phases import Trigger
+from torchserve_rollout.machine.tick import Decision, Tick
+from torchserve_rollout.machine.traffic import fence_sentence
+from torchserve_rollout.model import NodeStatus
+from torchserve_rollout.units import format_duration, format_pct
+
+
+def pending(tick: Tick) -> Decision:
+    """Begin. The epochs that the nodes know become ours to exceed."""
+    beside = f"beside {tick.stable}" if tick.stable else "as the first version"
+    return tick.go(
+        Trigger.STARTED,
+        f"bringing up {tick.candidate} {beside}",
+        epoch=tick.highest_epoch,
+        baseline_since=tick.now,
+    )
+
+
+def preparing(tick: Tick) -> Decision:
+    """Register, scale, wait until ready, probe, on every node; then the gates."""
+    failure = tick.observation.archive_problem or next(permanent_failures(tick), "") or _failed_gate(tick)
+    if failure:
+        return _failed(tick, failure)
+    actions = [action for node in tick.reachable if (action := repair(tick, node, tick.stable)) is not None]
+    waiting = _waiting(tick)
+    if not waiting and tick.spec.gates and tick.observation.gates is None:
+        actions.append(RunGates(tick.candidate))
+        waiting = [f"the gates run on {tick.candidate}"]
+    if not waiting and tick.state.pause_reasons:
+        return tick.stay(
+            tick.state, actions, f"paused: {tick.candidate} is prepared and gets no requests until resumed"
+        )
+    if not waiting:
+        return _prepared(tick)
+    limit_s = tick.spec.prepare.timeout
+    if tick.elapsed_s(tick.state.phase_since) > limit_s:
+        steered = next((node for node in tick.reachable if _is_steered_by_another(tick, node)), None)
+        if steered is not None:
+            return tick.go(Trigger.FENCED, fence_sentence(steered))
+        why = f"not ready within {format_duration(limit_s)}: {', '.join(waiting)}{_last_error(tick)}"
+        return _failed(tick, f"{tick.candidate} is {why}")
+    doing = [describe(action) for action in actions] or waiting
+    return tick.stay(tick.state, actions, f"preparing {tick.candidate}: {', '.join(doing)}{_last_error(tick)}")
+
+
+def _prepared(tick: Tick) -> Decision:
+    gates = tick.observation.gates or ()
+    scored = "".join(f", {gate.probe} scored {gate.score:.2f}" for gate in gates)
+    ready = f"{tick.candidate} is ready and answered its probe{scored}"
+    if not tick.steps:
+        return tick.go(Trigger.STEPS_DONE, f"{ready}; it becomes the default", step_since=None, weight_pct=100.0)
+    first = tick.steps[0]
+    return tick.go(
+        Trigger.PREPARED,
+        f"{ready}; step 1 of {len(tick.steps)} gives it {format_pct(first.weight)}",
+        step_index=0,
+        step_since=None,
+        weight_pct=first.weight,
+    )
+
+
+def _failed(tick: Tick, why: str) -> Decision:
+    return tick.go(Trigger.PREPARE_FAILED, why, ended_by="prepare", weight_pct=0.0)
+
+
+def _failed_gate(tick: Tick) -> str:
+    """The sentence of the first gate that did not pass; empty when all did, or none has run."""
+    for gate in tick.observation.gates or ():
+        if gate.error:
+            return f"the gate {gate.probe} could not score {tick.candidate}: {gate.error}"
+        if not gate.is_passed:
+            return (
+                f"{tick.candidate} scored {gate.score:.2f} on the gate {gate.probe} "
+                f"({gate.prompts} prompts), at least {gate.min_score:g} is needed"
+            )
+    return ""
+
+
+def _waiting(tick: Tick) -> list[str]:
+    """What is not as it must be before the first request, in words."""
+    waiting = [f"{name} does not answer" for name in tick.unreachable]
+    if not tick.observation.nodes:
+        waiting.append("no node is known")
+    for node in tick.reachable:
+        status = node.versions.get(tick.candidate)
+        if status is None or not status.is_ready:
+            waiting.append(f"{tick.candidate} is not ready on {node.node}")
+        elif node.node not in tick.state.probed:
+            waiting.append(f"{tick.candidate} has not answered its probe on {node.node}")
+        if _is_steered_by_another(tick, node):
+            waiting.append(f"a traffic policy that is not ours is in force on {node.node}")
+    health = stable_health(tick)
+    if tick.stable is not None and not health.is_ready:
+        waiting.append(health.sentence)
+    return waiting
+
+
+def _is_steered_by_another(tick: Tick, node: NodeStatus) -> bool:
+    """A live policy gives somebody weight although no request was moved yet."""
+    traffic = node.traffic
+    return traffic is not None and traffic.lease_is_valid and any(traffic.policy.weights_pct.values())
+
+
+def _last_error(tick: Tick) -> str:
+    errors = [f"{describe(result.action)}: {result.error}" for result in tick.observation.results if not result.is_ok]
+    return f" (last error: {errors[-1]})" if errors else ""
