@@ -19,6 +19,7 @@ from torchserve_rollout.cli import (
     package,
     plan,
     render,
+    serve,
     start,
     status,
     watch,
@@ -57,6 +58,7 @@ VERBS: dict[str, Callable[..., int | None]] = {
     "rollback": commands.rollback,
     "history": history.history,
     "explain": explain.explain,
+    "serve": serve.serve,
     "doctor": doctor.doctor,
     "init": init.init,
 }
