@@ -21,17 +21,17 @@ class TrafficClient:
         Raises:
             ServerError: no gateway is installed there.
         """
-        answer = self._management.get(f"/traffic/{model}")
+        # All policies at once: the 404 for a model without one looks like the 404 of a TorchServe without a gateway.
+        answer = self._management.get("/traffic")
         if answer.status_code == 404:
-            if "ResourceNotFound" in answer.text:
-                raise ServerError(
-                    f"{self._management.url} has no /traffic: the gateway plugin is not loaded",
-                    status=404,
-                    hint="start TorchServe with plugins_path=plugins (ts-rollout doctor checks it)",
-                )
-            return None
+            raise ServerError(
+                f"{self._management.url} has no /traffic: the gateway plugin is not loaded",
+                status=404,
+                hint="start TorchServe with plugins_path=plugins (ts-rollout doctor checks it)",
+            )
         raise_for(answer, f"asking for the traffic policy of {model}")
-        return traffic_status(answer.json())
+        found = (each for each in answer.json()["policies"] if each["model"] == model)
+        return next((traffic_status(each) for each in found), None)
 
     def put(self, policy: TrafficPolicy, epoch: int) -> TrafficStatus:
         """Put ``policy`` in force, or renew its lease when epoch and content are those in force.

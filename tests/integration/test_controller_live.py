@@ -1,0 +1,341 @@
+"""The controller with a real TorchServe and the gateway: good versions go live, bad ones go back, restarts go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.archives import ECHO_HANDLER, write_archive
+from tests.torchserve_process import TorchServeProcess, wait_until
+from tests.traffic import Traffic
+from torchserve_rollout.controller.loop import Controller
+from torchserve_rollout.controller.views import RolloutView
+from torchserve_rollout.errors import NotFoundError, RefusedError, RolloutInProgress, SpecError, UsageError
+from torchserve_rollout.machine.state import CommandKind
+from torchserve_rollout.settings import Settings, load_settings
+from torchserve_rollout.spec.load import parse_spec
+from torchserve_rollout.spec.schema import RolloutSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = "assistant"
+RAISING = """
+def handle(data, context):
+    if data is None:
+        return None
+    if context.get_request_header(0, "x-rollout-probe"):
+        return ["fine"] * len(data)
+    raise ValueError("bad candidate")
+"""
+WRONG = """
+def handle(data, context):
+    return None if data is None else ["The answer is five."] * len(data)
+"""
+RIGHT = """
+def handle(data, context):
+    return None if data is None else ["The answer is four."] * len(data)
+"""
+PROBE = """
+name: sums
+prompts:
+  - prompt: What is 2+2?
+    expect: {contains_any: [four]}
+"""
+
+
+def spec_of(**changes: object) -> RolloutSpec:
+    base: dict[str, object] = {
+        "model": MODEL,
+        "steps": [
+            {"weight": 10, "bake": "500ms", "min_requests": 5},
+            {"weight": 50, "bake": "500ms", "min_requests": 10},
+        ],
+        "final_bake": "1s",
+        "lease": "3s",
+        "prepare": {"timeout": "60s"},
+        "alarms": [{"name": "errors", "signal": "error_rate", "worse_than_stable_by": 0.05, "min_samples": 5}],
+    }
+    return parse_spec({**base, **changes}, "test")
+
+
+@pytest.fixture(scope="module")
+def jar_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("plugins")
+    subprocess.run(
+        [sys.executable, str(ROOT / "plugins/gateway/build_jar.py"), "--output", str(directory / "gateway.jar")],
+        check=True,
+    )
+    return directory
+
+
+class Bench:
+    """A TorchServe with the gateway, and a controller in this process."""
+
+    def __init__(self, server: TorchServeProcess) -> None:
+        self.server = server
+        settings = load_settings(server.config_file, home=server.directory)
+        self.settings: Settings = replace(settings, tick_s=0.1)
+        self.controller = Controller(self.settings)
+        self.controller.start()
+
+    def restart_controller(self) -> None:
+        self.controller.stop()
+        self.controller = Controller(self.settings)
+        self.controller.start()
+
+    def package(self, version: str, handler: str = ECHO_HANDLER, model: str = MODEL) -> None:
+        write_archive(self.server.model_store, model, version, handler)
+
+    def start(self, version: str, spec: RolloutSpec | None = None) -> RolloutView:
+        return self.controller.rollouts.start(MODEL, version, spec, "ada")
+
+    def live(self, version: str = "1.0", handler: str = ECHO_HANDLER) -> None:
+        self.package(version, handler)
+        self.start(version)
+        assert self.ended().phase == "SUCCEEDED"
+
+    def wait_for_phase(self, *phases: str, deadline_s: float = 60) -> RolloutView:
+        try:
+            wait_until(lambda: self.controller.rollouts.get(MODEL).phase in phases, deadline_s, f"{phases}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.story()}\n{self.server.log_tail(40)}") from None
+        return self.controller.rollouts.get(MODEL)
+
+    def ended(self, deadline_s: float = 60) -> RolloutView:
+        return self.wait_for_phase("SUCCEEDED", "ABORTED", "ROLLED_BACK", "FAILED", deadline_s=deadline_s)
+
+    def story(self) -> str:
+        view = self.controller.rollouts.get(MODEL)
+        lines = [
+            f"{each.at:%H:%M:%S.%f} {each.kind} {each.phase} {each.weight_pct:g} % {each.sentence}"
+            for each in self.controller.rollouts.events(view.id)
+        ]
+        return "\n".join([*lines, f"now {view.phase}: {view.reason}"])
+
+    def traffic(self, count: int = 100_000, users: int = 4) -> Traffic:
+        return Traffic(
+            self.server.url(self.server.ports.gateway, f"/predictions/{MODEL}"),
+            self.server.inference_headers,
+            count=count,
+            users=users,
+        )
+
+    def default_version(self) -> str:
+        answer = self.server.management("GET", f"/models/{MODEL}")
+        return str(answer.json()[0]["modelVersion"])
+
+    def versions(self) -> set[str]:
+        return {row["modelVersion"] for row in self.server.management("GET", f"/models/{MODEL}/all").json()}
+
+
+@pytest.fixture
+def bench(jar_directory: Path) -> Iterator[Bench]:
+    with TorchServeProcess(plugins_path=jar_directory) as server:
+        bench = Bench(server)
+        try:
+            yield bench
+        finally:
+            bench.controller.stop()
+
+
+def test_a_good_candidate_goes_through_its_steps_and_becomes_the_default(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    with bench.traffic() as traffic:
+        bench.start("2.0", spec_of())
+        view = bench.ended()
+    assert view.phase == "SUCCEEDED", bench.story()
+    assert bench.default_version() == "2.0"
+    assert bench.versions() == {"1.0", "2.0"}, "the prior version stays loaded"
+    assert traffic.log.failed == []
+    assert traffic.log.versions()["2.0"] > 0
+    weights = [event.weight_pct for event in bench.controller.rollouts.events(view.id) if event.kind == "decided"]
+    assert weights == sorted(weights) and {10.0, 50.0, 100.0} <= set(weights)
+
+
+def test_a_failing_candidate_goes_back_and_no_user_notices(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0", RAISING)
+    with bench.traffic() as traffic:
+        bench.start("2.0", spec_of())
+        view = bench.ended()
+    assert view.phase == "ABORTED", bench.story()
+    assert (view.exit_code, view.ended_by in ("alarm:errors", "breaker")) == (3, True)
+    assert bench.default_version() == "1.0"
+    assert bench.versions() == {"1.0"}
+    assert traffic.log.failed == []
+    assert bench.controller.rollouts.explain(MODEL).sentence
+
+
+def test_a_candidate_that_answers_wrongly_goes_back_by_its_probe(bench: Bench) -> None:
+    (bench.server.directory / "probe.yaml").write_text(PROBE)
+    bench.live("1.0", RIGHT)
+    bench.package("2.0", WRONG)
+    quality = {
+        "name": "quality",
+        "signal": "probe_score",
+        "probe": "probe.yaml",
+        "worse_than_stable_by": 0.2,
+        "min_samples": 10,
+    }
+    with bench.traffic(users=2) as traffic:
+        bench.start("2.0", spec_of(alarms=[quality], steps=[{"weight": 10, "bake": "30s"}]))
+        view = bench.ended()
+    assert (view.phase, view.ended_by) == ("ABORTED", "alarm:quality"), bench.story()
+    deciding = bench.controller.rollouts.explain(MODEL).deciding_alarm
+    assert deciding is not None
+    assert (deciding.candidate, deciding.stable) == (0.0, 1.0)
+    assert traffic.log.failed == []
+
+
+def test_a_gate_keeps_a_wrong_candidate_from_every_user(bench: Bench) -> None:
+    (bench.server.directory / "probe.yaml").write_text(PROBE)
+    bench.live("1.0", RIGHT)
+    bench.package("2.0", WRONG)
+    with bench.traffic(users=2) as traffic:
+        bench.start("2.0", spec_of(gates=[{"probe": "probe.yaml", "min_score": 0.9}]))
+        view = bench.ended()
+    assert (view.phase, view.ended_by) == ("ABORTED", "prepare"), bench.story()
+    assert "2.0" not in traffic.log.versions()
+
+
+def test_a_candidate_that_cannot_load_is_aborted_and_leaves_nothing(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0", "import no_such_module\n" + ECHO_HANDLER)
+    with bench.traffic(users=2) as traffic:
+        bench.start("2.0", spec_of(prepare={"timeout": "6s"}))
+        view = bench.ended()
+    assert (view.phase, view.ended_by) == ("ABORTED", "prepare"), bench.story()
+    assert bench.versions() == {"1.0"}
+    assert traffic.log.failed == []
+
+
+def test_a_rollout_that_succeeded_can_be_rolled_back(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    with bench.traffic() as traffic:
+        bench.start("2.0", spec_of(steps=[{"weight": 50, "bake": "200ms"}], final_bake="200ms"))
+        assert bench.ended().phase == "SUCCEEDED", bench.story()
+        back = bench.controller.rollouts.command(MODEL, CommandKind.ROLLBACK, "bob", "users complain")
+        assert back.candidate == "1.0"
+        assert bench.ended().phase == "SUCCEEDED", bench.story()
+    assert bench.default_version() == "1.0"
+    assert traffic.log.failed == []
+
+
+def test_commands_pause_resume_and_abort(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    commands = bench.controller.rollouts
+    with bench.traffic() as traffic:
+        bench.start("2.0", spec_of(steps=[{"weight": 20, "bake": "300ms"}, {"weight": 60, "bake": "60s"}]))
+        commands.command(MODEL, CommandKind.PAUSE, "ada", "lunch")
+        wait_until(lambda: commands.get(MODEL).pause_reasons == ["operator"], 30, "the pause")
+        commands.command(MODEL, CommandKind.RESUME, "ada", "back")
+        wait_until(lambda: commands.get(MODEL).weight_pct == 60, 60, "the second step")
+        commands.command(MODEL, CommandKind.ABORT, "ada", "changed my mind")
+        view = bench.ended()
+    assert (view.phase, view.ended_by) == ("ABORTED", "operator"), bench.story()
+    assert traffic.log.failed == []
+    with pytest.raises(RefusedError, match="has ended"):
+        commands.command(MODEL, CommandKind.PAUSE, "ada", "")
+
+
+def test_what_makes_no_sense_is_refused_and_changes_nothing(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    bench.package("3.0")
+    start = bench.controller.rollouts.start
+    with pytest.raises(NotFoundError, match=r"9\.9"):
+        start(MODEL, "9.9", spec_of(), "ada")
+    with pytest.raises(NotFoundError, match="no such file"):
+        start(MODEL, "2.0", None, "ada")
+    with pytest.raises(RefusedError, match="served already"):
+        start(MODEL, "1.0", spec_of(), "ada")
+    with pytest.raises(UsageError, match="for model"):
+        start(MODEL, "2.0", spec_of(model="other"), "ada")
+    with pytest.raises(UsageError, match="no version"):
+        start(MODEL, "all", spec_of(), "ada")
+    with pytest.raises(SpecError, match="nowhere"):
+        start(MODEL, "2.0", spec_of(gates=[{"probe": "nowhere.yaml"}]), "ada")
+    bench.start("2.0", spec_of(steps=[{"weight": 20, "bake": "60s"}]))
+    with pytest.raises(RolloutInProgress):
+        start(MODEL, "3.0", spec_of(), "ada")
+
+
+def test_a_controller_that_restarts_goes_on_where_it_was(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    with bench.traffic() as traffic:
+        bench.start("2.0", spec_of(steps=[{"weight": 20, "bake": "3s", "min_requests": 20}]))
+        bench.wait_for_phase("PROGRESSING")
+        bench.restart_controller()
+        view = bench.ended()
+    assert view.phase == "SUCCEEDED", bench.story()
+    assert traffic.log.failed == []
+
+
+def test_a_killed_controller_leaves_the_lease_to_run_out_and_its_successor_finishes(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.controller.stop()
+    bench.package("2.0")
+    program = (
+        "import sys, time; from dataclasses import replace; from pathlib import Path\n"
+        "from torchserve_rollout.controller.loop import Controller\n"
+        "from torchserve_rollout.settings import load_settings\n"
+        "settings = replace(load_settings(Path(sys.argv[1]), home=Path(sys.argv[2])), tick_s=0.1)\n"
+        "Controller(settings).start(); time.sleep(600)\n"
+    )
+    doomed = subprocess.Popen(
+        [sys.executable, "-c", program, str(bench.server.config_file), str(bench.server.directory)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "plugins")},
+    )
+    try:
+        with bench.traffic() as traffic:
+            bench.start("2.0", spec_of(steps=[{"weight": 50, "bake": "5s", "min_requests": 20}]))
+            bench.wait_for_phase("PROGRESSING")
+            doomed.send_signal(signal.SIGKILL)
+            doomed.wait(10)
+
+            def all_traffic_is_stables() -> bool:
+                status = bench.server.management("GET", f"/traffic/{MODEL}").json()
+                return not status["lease_valid"] and status["effective_weights"].get("2.0", 0) == 0
+
+            wait_until(all_traffic_is_stables, 15, "the lease to run out")
+            bench.restart_controller()
+            view = bench.ended()
+    finally:
+        doomed.kill()
+        doomed.wait(10)
+    assert view.phase == "SUCCEEDED", bench.story()
+    assert traffic.log.failed == []
+
+
+def test_after_a_restart_of_torchserve_what_was_live_is_live_again(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.server.kill()
+    bench.server.start()
+    wait_until(lambda: bench.server.predict(MODEL).text == "answer of 1.0", 60, "1.0 to serve again")
+    assert bench.default_version() == "1.0"
+
+
+def test_a_restart_of_torchserve_in_the_middle_of_a_rollout_is_survived(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    bench.start("2.0", spec_of(steps=[{"weight": 50, "bake": "2s", "min_requests": 20}]))
+    with bench.traffic(count=20):
+        bench.wait_for_phase("PROGRESSING")
+    bench.server.kill()
+    bench.server.start()
+    wait_until(lambda: bench.server.predict(MODEL).status_code == 200, 60, "an answer")
+    with bench.traffic():
+        view = bench.ended(deadline_s=90)
+    assert view.phase == "SUCCEEDED", bench.story()
+    assert bench.default_version() == "2.0"
+    assert bench.versions() == {"1.0", "2.0"}
