@@ -1,7 +1,7 @@
 """Build the gateway's jar with nothing but a JDK and the installed TorchServe.
 
-    python plugins/gateway/build_jar.py [OUTPUT]      default: plugins/torchserve-rollout-gateway.jar
-    python plugins/gateway/build_jar.py --test        compile and run the JUnit tests
+    python plugins/gateway/build_jar.py [--output JAR]    default: plugins/torchserve-rollout-gateway.jar
+    python plugins/gateway/build_jar.py --test            compile and run the JUnit tests
 
 The same sources give the same bytes. setup.py calls `build_jar`.
 """
@@ -121,7 +121,7 @@ def _add(jar: zipfile.ZipFile, name: str, content: bytes) -> None:
 def main() -> int:
     """Command line: build the jar, or run the tests."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("output", nargs="?", type=Path, default=DEFAULT_OUTPUT)
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="where to write the jar")
     parser.add_argument("--test", action="store_true", help="compile and run the JUnit tests instead")
     arguments = parser.parse_args()
     try:

@@ -19,11 +19,13 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
 
     private final Attempt attempt;
     private final Model model;
+    private final double defaultDeadlineS;
 
-    AttemptJob(Attempt attempt, Model model, RequestInput input) {
+    AttemptJob(Attempt attempt, Model model, RequestInput input, double defaultDeadlineS) {
         super(null, model.getModelName(), model.getVersion(), WorkerCommands.PREDICT, input);
         this.attempt = attempt;
         this.model = model;
+        this.defaultDeadlineS = defaultDeadlineS;
     }
 
     @Override
@@ -81,6 +83,6 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
 
     @Override
     public double modelDeadlineS() {
-        return Math.max(GatewayConfig.defaultDeadlineS(), model.getResponseTimeout());
+        return Math.max(defaultDeadlineS, model.getResponseTimeout());
     }
 }

@@ -85,7 +85,13 @@ public final class Gateway {
             Channel listener = GatewayListener.open(address, router, exchanges);
             Runtime.getRuntime().addShutdownHook(new Thread(listener::close, "rollout-stop-listening"));
             logger.info("Rollout gateway listens on {}", address);
-        } catch (IOException | GeneralSecurityException | IllegalArgumentException e) {
+        } catch (GeneralSecurityException e) {
+            logger.error(
+                    "Rollout gateway cannot listen on {}: {}. Set keystore, or certificate_file and private_key_file, in"
+                            + " config.properties and restart.",
+                    address,
+                    e.getMessage());
+        } catch (IOException | IllegalArgumentException e) {
             logger.error(
                     "Rollout gateway cannot listen on {}: {}. Policies have no effect until this is mended. If TorchServe's"
                             + " own listener is there, move it (inference_address=http://127.0.0.1:8085) or the gateway"

@@ -6,6 +6,7 @@ import org.pytorch.serve.util.ConfigManager;
 /** The gateway's keys in config.properties. TorchServe keeps keys it does not know, and hands them out. */
 public final class GatewayConfig {
     private static final String DEFAULT_DEADLINE_S = "120";
+    private static final double MAX_DEADLINE_S = 1e6;
 
     private GatewayConfig() {}
 
@@ -26,7 +27,17 @@ public final class GatewayConfig {
 
     /** Seconds to the first byte where neither a policy nor a longer response_timeout of the model says otherwise. */
     public static double defaultDeadlineS() {
-        return DefaultDeadline.SECONDS;
+        String key = "rollout_default_deadline_s";
+        String value = get(key, DEFAULT_DEADLINE_S);
+        try {
+            double seconds = Double.parseDouble(value);
+            if (seconds > 0 && seconds < MAX_DEADLINE_S) {
+                return seconds;
+            }
+        } catch (NumberFormatException notANumber) {
+            // said below, together with the numbers out of range
+        }
+        throw new IllegalArgumentException(key + " is " + value + ", not a number of seconds above 0");
     }
 
     /** The configuration file TorchServe was started with, absolute, or null. */
@@ -38,11 +49,5 @@ public final class GatewayConfig {
     private static String get(String key, String otherwise) {
         String value = ConfigManager.getInstance().getProperty(key, otherwise);
         return value == null ? null : value.trim();
-    }
-
-    /** Read once, when the first request needs it: the configuration does not change while TorchServe runs. */
-    private static final class DefaultDeadline {
-        private static final double SECONDS =
-                Double.parseDouble(get("rollout_default_deadline_s", DEFAULT_DEADLINE_S));
     }
 }

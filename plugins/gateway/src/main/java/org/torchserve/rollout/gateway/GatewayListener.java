@@ -37,6 +37,7 @@ final class GatewayListener extends ChannelInitializer<Channel> {
     private final Exchanges exchanges;
     private final SslContext sslContext;
     private final int maxRequestBytes = ConfigManager.getInstance().getMaxRequestSize();
+    private final double defaultDeadlineS = GatewayConfig.defaultDeadlineS();
 
     private GatewayListener(Router router, Exchanges exchanges, SslContext sslContext) {
         this.router = router;
@@ -87,7 +88,7 @@ final class GatewayListener extends ChannelInitializer<Channel> {
         HttpRequestHandlerChain first = new ApiDescriptionRequestHandler(ConnectorType.INFERENCE_CONNECTOR);
         HttpRequestHandlerChain last =
                 first.setNextHandler(new TokenAuthorizationHandler(TokenType.INFERENCE))
-                        .setNextHandler(new RoutedRequests(router, exchanges, plugins.keySet()))
+                        .setNextHandler(new RoutedRequests(router, exchanges, plugins.keySet(), defaultDeadlineS))
                         .setNextHandler(new InferenceRequestHandler(plugins))
                         .setNextHandler(new WorkflowInferenceRequestHandler());
         if (ConfigManager.getInstance().isOpenInferenceProtocol()) {

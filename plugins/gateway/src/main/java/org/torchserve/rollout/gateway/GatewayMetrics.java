@@ -8,6 +8,7 @@ import io.prometheus.client.SimpleCollector;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -90,7 +91,7 @@ public final class GatewayMetrics implements Recorder {
 
     @Override
     public void answered(Route route, int status) {
-        of(route).child(answers, status == 200 ? "200" : Integer.toString(status)).inc();
+        of(route).answers(status).inc();
     }
 
     @Override
@@ -105,7 +106,7 @@ public final class GatewayMetrics implements Recorder {
 
     /** Versions seen of each model. */
     public Map<String, List<String>> versionsSeen() {
-        Map<String, List<String>> seen = new java.util.TreeMap<>();
+        Map<String, List<String>> seen = new TreeMap<>();
         for (VersionName name : series.keySet()) {
             seen.computeIfAbsent(name.model(), model -> new ArrayList<>()).add(name.version());
         }
@@ -133,6 +134,7 @@ public final class GatewayMetrics implements Recorder {
     private final class Series {
         private final VersionName name;
         private final RoleSeries[] roles = new RoleSeries[Role.values().length];
+        private final Map<Integer, Counter.Child> answersByStatus = new ConcurrentHashMap<>();
         private final Map<Made, Counter.Child> others = new ConcurrentHashMap<>();
 
         private Series(VersionName name) {
@@ -140,6 +142,10 @@ public final class GatewayMetrics implements Recorder {
             for (Role role : Role.values()) {
                 roles[role.ordinal()] = new RoleSeries(name, role.label());
             }
+        }
+
+        private Counter.Child answers(int status) {
+            return answersByStatus.computeIfAbsent(status, code -> child(answers, Integer.toString(code)));
         }
 
         private Counter.Child child(Counter counter, String... label) {

@@ -33,12 +33,14 @@ final class RoutedRequests extends HttpRequestHandlerChain {
     private final Router router;
     private final Exchanges exchanges;
     private final Set<String> inferencePlugins;
+    private final double defaultDeadlineS;
 
     /** @param inferencePlugins first path segments that other plugins answer */
-    RoutedRequests(Router router, Exchanges exchanges, Set<String> inferencePlugins) {
+    RoutedRequests(Router router, Exchanges exchanges, Set<String> inferencePlugins, double defaultDeadlineS) {
         this.router = router;
         this.exchanges = exchanges;
         this.inferencePlugins = inferencePlugins;
+        this.defaultDeadlineS = defaultDeadlineS;
     }
 
     @Override
@@ -70,7 +72,7 @@ final class RoutedRequests extends HttpRequestHandlerChain {
             refuseUnknown(model, version);
         }
         HttpCaller caller = new HttpCaller(ctx, HttpUtil.isKeepAlive(request));
-        Exchange exchange = exchanges.begin(route, new TorchServeRequest(input), caller);
+        Exchange exchange = exchanges.begin(route, new TorchServeRequest(input, defaultDeadlineS), caller);
         ctx.pipeline().get(Connection.class).whenClosed(exchange::callerGone);
     }
 

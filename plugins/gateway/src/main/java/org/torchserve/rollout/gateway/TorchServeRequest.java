@@ -21,10 +21,12 @@ import org.torchserve.rollout.routing.Route;
 /** One client request that can be put into the queue of any version, more than once. */
 final class TorchServeRequest implements Dispatcher {
     private final RequestInput template;
+    private final double defaultDeadlineS;
     private int attempts;
 
-    TorchServeRequest(RequestInput template) {
+    TorchServeRequest(RequestInput template, double defaultDeadlineS) {
         this.template = template;
+        this.defaultDeadlineS = defaultDeadlineS;
     }
 
     @Override
@@ -38,7 +40,7 @@ final class TorchServeRequest implements Dispatcher {
             throw noCapacity(route);
         }
         countRequest(route);
-        AttemptJob job = new AttemptJob(attempt, model, inputFor(model));
+        AttemptJob job = new AttemptJob(attempt, model, inputFor(model), defaultDeadlineS);
         try {
             if (!ModelManager.getInstance().addJob(job)) {
                 throw noCapacity(route);

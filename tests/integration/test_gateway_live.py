@@ -1,0 +1,421 @@
+"""The gateway in a real TorchServe: what a caller gets, whatever the candidate does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.archives import write_archive
+from tests.torchserve_process import LOOPBACK, TorchServeProcess, wait_until
+
+# The body says what a version is to do: {"2.0": "raise"}; every other version answers with its name.
+HANDLER = """
+import json, os, time
+from ts.handler_utils.utils import send_intermediate_predict_response
+from ts.utils.util import PredictionException
+
+def handle(data, context):
+    if data is None:
+        return None
+    version = context.manifest["model"]["modelVersion"]
+    body = data[0].get("body") or data[0].get("data") or b"{}"
+    if isinstance(body, (bytes, bytearray)):
+        body = json.loads(body.decode() or "{}")
+    wish = body.get(version, "")
+    if wish == "raise":
+        raise ValueError("no")
+    if wish == "exit":
+        os._exit(3)
+    if wish == "out of memory":
+        raise MemoryError("no more")
+    if wish == "refuse":
+        raise PredictionException("too long", 422)
+    if wish == "status 500":
+        context.set_response_status(500, "Mine", 0)
+    if wish.startswith("sleep"):
+        time.sleep(float(wish.split()[1]))
+    if wish.startswith("stream"):
+        ids = context.request_ids
+        for part in ("a", "b"):
+            send_intermediate_predict_response([part + version + " "], ids, "ok", 200, context)
+        if wish == "stream and exit":
+            time.sleep(0.3)
+            os._exit(3)
+    if wish == "headers":
+        header = context.get_request_header
+        return [json.dumps({name: header(0, name) for name in ("url_path", "explain", "x-mine")})]
+    return ["answer of " + version for _ in data]
+"""
+
+EVERYTHING_TO_CANDIDATE: dict[str, str | float] = {"stable": "1.0", "weights": "2.0:100", "lease_s": 600}
+
+
+class Traffic:
+    """One model of the server with versions 1.0 (default) and 2.0, and the policies it gets."""
+
+    def __init__(self, server: TorchServeProcess, model: str) -> None:
+        self.server = server
+        self.model = model
+        self.epoch = 0
+
+    def policy(self, **parameters: str | float) -> dict[str, object]:
+        """Put a new policy in force."""
+        self.epoch += 1
+        answer = self.server.management("PUT", f"/traffic/{self.model}", epoch=self.epoch, **parameters)
+        assert answer.status_code == 200, answer.text
+        described: dict[str, object] = answer.json()
+        return described
+
+    def ask(self, wish: str = "", version: str = "2.0", **headers: str) -> requests.Response:
+        """Send a request that tells `version` what to do."""
+        return self.server.predict(self.model, json.dumps({version: wish}), headers=headers)
+
+    def in_flight(self, version: str) -> float:
+        """Attempts not yet answered."""
+        return self.server.metric("ts_rollout_in_flight", model=self.model, version=version)
+
+    def outcomes(self, version: str, role: str) -> dict[str, float]:
+        """Attempts by outcome, so far."""
+        names = "ok client_error model_error timeout worker_died out_of_memory no_capacity bad_input client_gone"
+        counts = {
+            name: self.server.metric(
+                "ts_rollout_attempts_total", model=self.model, version=version, role=role, outcome=name
+            )
+            for name in [*names.split(), "stream_broken"]
+        }
+        return {name: count for name, count in counts.items() if count}
+
+
+@pytest.fixture(scope="module")
+def server(plugins_path: Path) -> Iterator[TorchServeProcess]:
+    leak_detection = "-Xmx768m -Dio.netty.leakDetection.level=paranoid"
+    with TorchServeProcess(plugins_path=plugins_path, vmargs=leak_detection) as running:
+        yield running
+        assert "LEAK:" not in running.log()
+
+
+@pytest.fixture
+def traffic(server: TorchServeProcess, request: pytest.FixtureRequest) -> Iterator[Traffic]:
+    model = re.sub(r"\W+", "_", request.node.name.removeprefix("test_"))
+    for version in ("1.0", "2.0"):
+        server.register(write_archive(server.model_store, model, version, HANDLER))
+    yield Traffic(server, model)
+    for version in ("2.0", "1.0"):
+        server.management("DELETE", f"/models/{model}/{version}")
+
+
+def test_traffic_is_split_by_weight_and_every_answer_says_its_version(traffic: Traffic) -> None:
+    traffic.policy(stable="1.0", weights="2.0:30", lease_s=600)
+    answers = [traffic.ask() for _ in range(300)]
+    assert {answer.status_code for answer in answers} == {200}
+    served = Counter(answer.headers["x-model-version"] for answer in answers)
+    assert 50 <= served["2.0"] <= 135  # 90 expected, five standard deviations
+    assert all(answer.text == "answer of " + answer.headers["x-model-version"] for answer in answers)
+    assert traffic.outcomes("2.0", "candidate") == {"ok": served["2.0"]}
+    assert traffic.outcomes("1.0", "stable") == {"ok": served["1.0"]}
+    assert (
+        traffic.server.metric("ts_inference_requests_total", model_name=traffic.model, model_version="2.0")
+        == (served["2.0"])
+    )
+
+
+def test_without_a_policy_the_default_version_answers(traffic: Traffic) -> None:
+    assert traffic.ask().headers["x-model-version"] == "1.0"
+    traffic.server.management("PUT", f"/models/{traffic.model}/2.0/set-default")
+    assert traffic.ask().headers["x-model-version"] == "2.0"
+    assert traffic.outcomes("2.0", "default") == {"ok": 1}
+    traffic.server.management("PUT", f"/models/{traffic.model}/1.0/set-default")
+
+
+@pytest.mark.parametrize(
+    ("wish", "outcome"),
+    [("raise", "model_error"), ("status 500", "model_error"), ("out of memory", "out_of_memory")],
+)
+def test_a_candidate_that_fails_costs_no_request_and_its_breaker_opens(
+    traffic: Traffic, wish: str, outcome: str
+) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    answers = [traffic.ask(wish) for _ in range(20)]
+    assert {(answer.status_code, answer.text) for answer in answers} == {(200, "answer of 1.0")}
+    assert sum(answer.headers.get("x-rollout-failover") == "1" for answer in answers) == 5
+    assert traffic.outcomes("2.0", "candidate") == {outcome: 5}
+    assert traffic.outcomes("1.0", "failover") == {"ok": 5}
+    shown = traffic.server.management("GET", f"/traffic/{traffic.model}").json()
+    assert shown["breakers_open"]["2.0"]["reason"] == "5 consecutive failures"
+    assert shown["effective_weights"] == {"1.0": 100.0, "2.0": 0.0}
+    metric = traffic.server.metric
+    assert metric("ts_rollout_breaker_open", model=traffic.model, version="2.0") == 1
+    assert metric("ts_rollout_breaker_trips_total", model=traffic.model, version="2.0") == 1
+    assert metric("ts_rollout_failovers_total", model=traffic.model, version="2.0", outcome=outcome) == 5
+
+
+def test_a_candidate_that_exits_costs_no_request(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: traffic.ask("exit"), range(40)))
+    assert {(answer.status_code, answer.text) for answer in answers} == {(200, "answer of 1.0")}
+    assert traffic.outcomes("2.0", "candidate").keys() <= {"worker_died", "no_capacity"}
+
+
+def test_a_worker_that_is_killed_costs_no_request(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(traffic.ask, "sleep 20")
+        wait_until(lambda: traffic.in_flight("2.0") == 1, 10, "the request to be with the candidate")
+        for pid in traffic.server.worker_pids(traffic.model, "2.0"):
+            os.kill(pid, signal.SIGKILL)
+        assert answer.result(10).text == "answer of 1.0"
+    assert traffic.outcomes("2.0", "candidate") == {"worker_died": 1}
+
+
+def test_a_candidate_that_hangs_is_replaced_and_its_late_answer_goes_nowhere(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE, candidate_deadline_s=0.3)
+    with requests.Session() as connection:
+        url = traffic.server.url(traffic.server.ports.gateway, f"/predictions/{traffic.model}")
+        connection.headers.update(traffic.server.inference_headers())
+        for _ in range(6):
+            answer = connection.post(url, data=json.dumps({"2.0": "sleep 0.5"}), timeout=10)
+            assert (answer.status_code, answer.text) == (200, "answer of 1.0")
+    assert traffic.outcomes("2.0", "candidate") == {"timeout": 5}
+    assert traffic.outcomes("1.0", "stable") == {"ok": 1}
+
+
+def test_stable_that_hangs_gives_504_with_a_reason(traffic: Traffic) -> None:
+    traffic.policy(stable="1.0", stable_deadline_s=0.3)
+    answer = traffic.ask("sleep 1", version="1.0")
+    assert answer.status_code == 504
+    assert answer.json()["type"] == "GatewayTimeoutException"
+    assert "within 0.300 s" in answer.json()["message"]
+    assert answer.headers["x-model-version"] == "1.0"
+
+
+def test_input_that_fails_everywhere_is_charged_to_nobody(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    for _ in range(8):
+        answer = traffic.server.predict(traffic.model, json.dumps({"1.0": "raise", "2.0": "raise"}))
+        assert answer.status_code == 503
+        assert answer.json()["message"] == "Prediction failed"
+    assert traffic.outcomes("2.0", "candidate") == {"bad_input": 8}
+    assert traffic.outcomes("1.0", "failover") == {"bad_input": 8}
+    assert traffic.ask().headers["x-model-version"] == "2.0"
+
+
+def test_what_the_caller_did_wrong_is_told_and_not_replayed(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    answer = traffic.ask("refuse")
+    assert (answer.status_code, answer.json()["message"]) == (422, "too long")
+    assert traffic.outcomes("2.0", "candidate") == {"client_error": 1}
+
+
+def test_a_version_unregistered_under_a_request_costs_nothing(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(traffic.ask, "sleep 20") for _ in range(4)]
+        wait_until(lambda: traffic.in_flight("2.0") == 4, 10, "the requests to be with the candidate")
+        assert traffic.server.management("DELETE", f"/models/{traffic.model}/2.0").status_code == 200
+        assert {answer.result(5).text for answer in answers} == {"answer of 1.0"}
+    assert traffic.ask().text == "answer of 1.0"
+    series = f'model="{traffic.model}",version="2.0",role'
+    wait_until(lambda: series not in traffic.server.metrics(), 20, "the unregistered version's series to be removed")
+
+
+def test_a_candidate_scaled_to_zero_costs_nothing(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    traffic.server.management("PUT", f"/models/{traffic.model}/2.0", min_worker=0, synchronous="true")
+    assert traffic.ask().text == "answer of 1.0"
+    assert traffic.outcomes("2.0", "candidate") == {"no_capacity": 1}
+    named = traffic.server.predict(traffic.model, version="2.0")
+    assert (named.status_code, named.json()["type"]) == (503, "ServiceUnavailableException")
+
+
+def test_when_the_lease_runs_out_traffic_returns_to_stable_until_it_is_renewed(traffic: Traffic) -> None:
+    policy: dict[str, str | float] = {"stable": "1.0", "weights": "2.0:100", "lease_s": 0.5}
+    traffic.policy(**policy)
+    assert traffic.ask().text == "answer of 2.0"
+    wait_until(lambda: traffic.ask().text == "answer of 1.0", 5, "the lease to run out")
+    assert traffic.server.metric("ts_rollout_lease_valid", model=traffic.model) == 0
+    traffic.epoch -= 1
+    assert traffic.policy(**policy)["lease_valid"] is True
+    assert traffic.ask().text == "answer of 2.0"
+
+
+def test_a_named_version_is_honoured_and_never_failed_over(traffic: Traffic) -> None:
+    traffic.policy(stable="1.0", weights="2.0:0", lease_s=600)
+    assert traffic.server.predict(traffic.model, "{}", version="2.0").text == "answer of 2.0"
+    assert traffic.ask(**{"x-model-version": "2.0"}).text == "answer of 2.0"
+    failed = traffic.ask("raise", **{"x-model-version": "2.0"})
+    assert failed.status_code == 503
+    assert "x-rollout-failover" not in failed.headers
+    assert traffic.outcomes("2.0", "explicit") == {"ok": 2, "model_error": 1}
+    assert traffic.ask(**{"x-model-version": "9"}).status_code == 404
+
+
+def test_a_sticky_key_stays_on_its_version(traffic: Traffic) -> None:
+    traffic.policy(stable="1.0", weights="2.0:50", lease_s=600, sticky="header:x-session-id")
+    first = {user: traffic.ask(**{"x-session-id": user}).text for user in map(str, range(20))}
+    assert len(set(first.values())) == 2
+    assert {user: traffic.ask(**{"x-session-id": user}).text for user in first} == first
+    traffic.policy(stable="1.0", weights="2.0:50", lease_s=600, sticky="cookie:session")
+    assert {user: traffic.ask(Cookie=f"a=b; session={user}").text for user in first} == first
+
+
+def test_every_way_in_obeys_the_policy(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    for path in (
+        *("/predictions/{m}", "/explanations/{m}", "/{m}/predict", "/invocations?model_name={m}"),
+        *("/models/{m}/invoke", "/v1/models/{m}:predict", "/v1/models/{m}:explain"),
+        *("/v2/models/{m}/infer", "/v2/models/{m}/explain"),
+    ):
+        url = traffic.server.url(traffic.server.ports.gateway, path.format(m=traffic.model))
+        answer = requests.post(url, data=b"{}", headers=traffic.server.inference_headers(), timeout=10)
+        assert (answer.status_code, answer.text) == (200, "answer of 2.0"), path
+
+
+def test_headers_reach_the_handler_as_from_torchserve(traffic: Traffic) -> None:
+    for version, port in (("gateway", traffic.server.ports.gateway), ("own", traffic.server.ports.inference)):
+        url = traffic.server.url(port, f"/explanations/{traffic.model}/2.0/some/where")
+        headers = traffic.server.inference_headers() | {"x-mine": "1"}
+        answer = requests.post(url, data=json.dumps({"2.0": "headers"}), headers=headers, timeout=10)
+        assert answer.json() == {"url_path": "some/where", "explain": "True", "x-mine": "1"}, version
+
+
+def test_a_form_is_read_as_by_torchserve(traffic: Traffic) -> None:
+    url = traffic.server.url(traffic.server.ports.gateway, f"/predictions/{traffic.model}/2.0")
+    answer = requests.post(
+        url, files={"data": json.dumps({"2.0": ""})}, headers=traffic.server.inference_headers(), timeout=10
+    )
+    assert answer.text == "answer of 2.0"
+
+
+def test_a_stream_passes_through(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    for _ in range(3):
+        answer = traffic.ask("stream")
+        assert answer.text == "a2.0 b2.0 answer of 2.0"
+        assert answer.headers["transfer-encoding"] == "chunked"
+    assert traffic.outcomes("2.0", "candidate") == {"ok": 3}
+
+
+def test_a_stream_that_breaks_ends_visibly(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    url = traffic.server.url(traffic.server.ports.gateway, f"/predictions/{traffic.model}")
+    received = b""
+    with (
+        pytest.raises(requests.exceptions.ChunkedEncodingError),
+        requests.post(
+            url,
+            data=json.dumps({"2.0": "stream and exit"}),
+            headers=traffic.server.inference_headers(),
+            stream=True,
+            timeout=20,
+        ) as answer,
+    ):
+        for part in answer.iter_content(None):
+            received += part
+    assert received.startswith(b"a2.0 b2.0 \n")
+    assert json.loads(received.splitlines()[1])["type"] == "StreamBrokenException"
+    assert traffic.outcomes("2.0", "candidate") == {"stream_broken": 1}
+
+
+def test_pipelined_requests_are_answered_in_order(traffic: Traffic) -> None:
+    def request(version: str, wish: str) -> bytes:
+        body = json.dumps({version: wish})
+        token = traffic.server.tokens.inference
+        return (
+            f"POST /predictions/{traffic.model}/{version} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+
+    with socket.create_connection((LOOPBACK, traffic.server.ports.gateway), timeout=10) as connection:
+        ping = request("1.0", "").replace(b"POST /predictions/" + traffic.model.encode() + b"/1.0", b"GET /ping", 1)
+        connection.sendall(request("1.0", "sleep 0.3") + ping + request("2.0", "") + request("1.0", ""))
+        received = b""
+        while received.count(b"answer of") < 3:
+            received += connection.recv(65536)
+    order = [received.index(text) for text in (b"answer of 1.0", b"Healthy", b"answer of 2.0")]
+    assert order == sorted(order)
+    assert received.endswith(b"answer of 1.0")
+
+
+def test_a_caller_who_leaves_is_counted_and_nobody_is_charged(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        traffic.server.predict(traffic.model, json.dumps({"2.0": "sleep 1"}), timeout_s=0.2)
+    wait_until(lambda: traffic.outcomes("2.0", "candidate"), 5, "the gateway to notice that the caller left")
+    assert traffic.outcomes("2.0", "candidate") == {"client_gone": 1}
+    assert traffic.ask().text == "answer of 2.0"
+
+
+def test_policies_change_under_load_without_a_failed_or_misrouted_request(traffic: Traffic) -> None:
+    stop = threading.Event()
+    seen: Counter[tuple[int, str]] = Counter()
+
+    def load() -> None:
+        with requests.Session() as session:
+            session.headers.update(traffic.server.inference_headers())
+            url = traffic.server.url(traffic.server.ports.gateway, f"/predictions/{traffic.model}")
+            while not stop.is_set():
+                answer = session.post(url, data=b"{}", timeout=10)
+                seen[(answer.status_code, answer.text)] += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(load)
+        for flip in range(200):
+            traffic.policy(stable="1.0" if flip % 2 else "2.0", weights="2.0:50" if flip % 2 else "1.0:50", lease_s=5)
+        stop.set()
+    assert {status for status, _ in seen} == {200}
+    assert {text for _, text in seen} == {"answer of 1.0", "answer of 2.0"}
+
+
+def test_torchserves_own_routes_answer_as_before(server: TorchServeProcess) -> None:
+    own, gateway = (server.url(port) for port in (server.ports.inference, server.ports.gateway))
+    headers = server.inference_headers()
+    for method, path in [("GET", "/ping"), ("OPTIONS", "/"), ("GET", "/api-description"), ("GET", "/no/such/path")]:
+        expected = requests.request(method, own + path, headers=headers, timeout=10)
+        answer = requests.request(method, gateway + path, headers=headers, timeout=10)
+        assert (answer.status_code, answer.text) == (expected.status_code, expected.text), path
+    for path in ("/ping", "/predictions/m"):
+        refused = requests.post(gateway + path, data=b"x", timeout=10)
+        assert (refused.status_code, refused.json()["type"]) == (400, "InvalidKeyException")
+    too_large = requests.post(gateway + "/predictions/m", data=b"x" * 7_000_000, headers=headers, timeout=10)
+    assert too_large.status_code == 413
+
+
+def test_the_traffic_api_refuses_what_is_wrong_and_changes_nothing(traffic: Traffic) -> None:
+    manage, path = traffic.server.management, f"/traffic/{traffic.model}"
+    assert manage("GET", path).status_code == 404
+    before = traffic.policy(stable="1.0", weights="2.0:5", lease_s=600)
+    refused = [
+        (manage("PUT", path, stable="1.0", weights="2.0:x", foo=1), 400, "InvalidPolicyException"),
+        (manage("PUT", path, epoch=2, stable="9"), 404, "ResourceNotFoundException"),
+        (manage("PUT", "/traffic/nobody", epoch=2, stable="1.0"), 404, "ResourceNotFoundException"),
+        (manage("PUT", path, epoch=1, stable="1.0"), 409, "ReusedEpochException"),
+        (manage("DELETE", path), 400, "InvalidPolicyException"),
+        (manage("PUT", "/traffic", epoch=2, stable="1.0"), 405, "MethodNotAllowedException"),
+        (manage("POST", path), 405, "MethodNotAllowedException"),
+        (manage("GET", path + "/deeper"), 404, "ResourceNotFoundException"),
+    ]
+    for answer, status, kind in refused:
+        assert (answer.status_code, answer.json()["type"]) == (status, kind), answer.text
+    now = manage("GET", path).json()
+    assert {key: value for key, value in now.items() if "remaining" not in key} == {
+        key: value for key, value in before.items() if "remaining" not in key
+    }
+    assert requests.get(traffic.server.url(traffic.server.ports.management, "/traffic"), timeout=10).status_code == 400
+    traffic.policy(stable="1.0")
+    assert manage("PUT", path, epoch=1, stable="1.0").json()["type"] == "StaleEpochException"
+    assert manage("DELETE", path, epoch=1).status_code == 409
+    assert manage("DELETE", path, epoch=2).status_code == 200
+    assert manage("DELETE", path, epoch=2).status_code == 404
