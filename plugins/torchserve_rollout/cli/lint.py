@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from torchserve_rollout.cli import render
 from torchserve_rollout.cli.options import AsJson, TsConfig, settings_of
+from torchserve_rollout.cli.spec_files import find_probe, probe_holders, read_text
 from torchserve_rollout.errors import Problem, SpecError, UsageError
 from torchserve_rollout.spec.load import load_probe, load_spec
 from torchserve_rollout.spec.yaml_text import read_mapping
@@ -52,23 +52,10 @@ def problems_of_file(file: Path, home: Path) -> list[Problem]:
     if "prompts" in data:
         return _problems_of_text(load_probe, text, str(file))
     problems = _problems_of_text(load_spec, text, str(file))
-    for path, name in _probe_names(data):
-        problems += [Problem(path, f"{name}: {problem}") for problem in _probe_problems(name, (home, file.parent))]
+    for path, holder in probe_holders(data):
+        name = holder["probe"]
+        problems += [Problem(path, f"{name}: {problem}") for problem in _probe_problems(name, home, file.parent)]
     return problems
-
-
-def read_text(file: Path) -> str:
-    """The text of ``file``.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        return file.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}: is not UTF-8 text", hint="save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror or error}", hint="name a file that can be read") from error
 
 
 def _problems_of_text(load: Any, text: str, source: str) -> list[Problem]:
@@ -79,22 +66,10 @@ def _problems_of_text(load: Any, text: str, source: str) -> list[Problem]:
     return []
 
 
-def _probe_names(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Where a spec names probe files. The data is not validated: other problems must not hide a missing probe."""
-    for key in ("gates", "alarms"):
-        listed = data.get(key)
-        for index, each in enumerate(listed if isinstance(listed, list) else []):
-            if isinstance(each, Mapping) and isinstance(each.get("probe"), str):
-                yield f"{key}[{index}].probe", each["probe"]
-    prepare = data.get("prepare")
-    if isinstance(prepare, Mapping) and isinstance(prepare.get("probe"), str):
-        yield "prepare.probe", prepare["probe"]
-
-
-def _probe_problems(name: str, folders: tuple[Path, ...]) -> list[str]:
-    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+def _probe_problems(name: str, home: Path, spec_folder: Path) -> list[str]:
+    path = find_probe(name, home, spec_folder)
     if path is None:
-        return [f"no such file in {' or '.join(str(folder) for folder in folders)}"]
+        return [f"no such file in {home} or {spec_folder}"]
     try:
         return [str(problem) for problem in _problems_of_text(load_probe, read_text(path), str(path))]
     except UsageError as error:

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from torchserve_rollout.cli import render
-from torchserve_rollout.cli.lint import read_text
 from torchserve_rollout.cli.options import AsJson
+from torchserve_rollout.cli.spec_files import read_text
 from torchserve_rollout.errors import UsageError
 from torchserve_rollout.model import MODEL_PATTERN, RESERVED_VERSIONS, VERSION_PATTERN, VersionName
 from torchserve_rollout.spec import plan as planning

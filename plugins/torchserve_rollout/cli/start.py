@@ -9,9 +9,9 @@ import typer
 
 from torchserve_rollout.cli import render
 from torchserve_rollout.cli.controller_client import ControllerClient
-from torchserve_rollout.cli.lint import read_text
 from torchserve_rollout.cli.options import AsJson, TsConfig, actor, settings_of
 from torchserve_rollout.cli.screens import headline
+from torchserve_rollout.cli.spec_files import spec_to_send
 from torchserve_rollout.cli.watch import follow
 
 
@@ -33,9 +33,10 @@ def start(
     as_json: AsJson = False,
 ) -> int:
     """Start a rollout: bring a packaged version live, step by step."""
-    client = ControllerClient.of(settings_of(ctx, ts_config))
+    settings = settings_of(ctx, ts_config)
+    client = ControllerClient.of(settings)
     who = f"{actor()}: {reason}" if reason else actor()
-    view = client.start(model, version, None if spec is None else read_text(spec), who)
+    view = client.start(model, version, None if spec is None else spec_to_send(spec, settings.home), who)
     if is_watched:
         render.words(f"started {view.id}")
         return follow(client, view.id, timeout_s=None, as_json=as_json)

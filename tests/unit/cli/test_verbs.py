@@ -142,12 +142,16 @@ def test_lint_names_every_problem_and_checks_the_probes_a_spec_names(run: Any, h
     assert (result.exit_code, result.stdout) == (0, "spec.yaml: ok\nprobes/q.yaml: ok\n")
 
 
-def test_lint_finds_probes_beside_the_spec_too(run: Any, home: Home) -> None:
+def test_probes_beside_the_spec_are_found_by_lint_and_by_start(run: Any, home: Home) -> None:
     folder = home.directory / "elsewhere"
     folder.mkdir()
     (folder / "smoke.yaml").write_text(PROBE_TEXT)
     (folder / "spec.yaml").write_text(SPEC_TEXT + "gates: [{probe: smoke.yaml}]\n")
     assert run("lint", "elsewhere/spec.yaml").exit_code == 0
+    assert run("start", "assistant", "2.0", "--spec", "elsewhere/spec.yaml").exit_code == 0
+    sent = home.rollouts.started[0][2]
+    assert sent is not None
+    assert sent.gates[0].probe == str(folder / "smoke.yaml"), "the controller looks under TorchServe's home only"
 
 
 def test_lint_as_json_lists_files_with_their_problems(run: Any) -> None:
