@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -52,7 +53,8 @@ def _convert(package: Path, target: Path, report: Report) -> None:
     read = AutoModelForCausalLM.from_pretrained(package, gguf_file=GGUF_FILE, dtype=torch.bfloat16)
     settings = read.config.to_dict()
     settings.pop("quantization_config", None)
-    model = LlamaForCausalLM(LlamaConfig.from_dict(settings)).to(torch.bfloat16)
+    model: Any = LlamaForCausalLM(LlamaConfig.from_dict(settings))
+    model.to(torch.bfloat16)
     model.load_state_dict(read.state_dict())
     model.generation_config = read.generation_config
     report(f"writing {target}")
