@@ -1,0 +1,92 @@
+"""A handler for tests that answers at once, and goes bad while it is live.
+
+Its behaviour is read anew for every request from a small JSON file named in model-config.yaml
+(``handler: {fault_file: /path/fault.json}``), so a test rewrites the file and the next request meets the fault:
+
+    {"mode": "ok"}                    answer {"version": …, "text": …}; also what a missing or unreadable file means
+    {"mode": "raise"}                 raise in the handler: TorchServe answers 503
+    {"mode": "exit", "code": 1}       end the process at once, as a crash would
+    {"mode": "memory_error"}          run out of memory: TorchServe answers 507
+    {"mode": "hang"}                  never answer
+    {"mode": "slow", "seconds": 2.5}  answer late
+    {"mode": "status", "code": 500}   answer with that status
+    {"mode": "empty"}                 answer with an empty text
+    {"mode": "text", "text": "…"}     answer with that text
+
+Keys that go with every mode: ``"share": 0.3`` (of the requests, evenly spread; default all) and ``"spare_probes": true``
+(requests with a ``seed``, which probes send and users do not, stay well). At load the key ``"load"`` may say ``raise``,
+``memory_error``, ``exit`` or ``hang``. Write the file with an atomic rename; a half-written one means ok.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+HANG_S = 3600.0
+
+
+class FaultyHandler:
+    """Answers JSON with the version that served; turns bad on command."""
+
+    def initialize(self, context: Any) -> None:
+        """Remember who we are; fail if the file says so under ``load``."""
+        config = (context.model_yaml_config or {}).get("handler") or {}
+        self.fault_file = Path(config["fault_file"]) if config.get("fault_file") else None
+        self.text = str(config.get("text", "all is well"))
+        self.version = str(context.manifest["model"]["modelVersion"])
+        self.requests = 0
+        self._misbehave({"mode": self._fault().get("load", "ok")})
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[str]:
+        """One answer for each request of the batch."""
+        return [self._answer(item, index, context) for index, item in enumerate(data)]
+
+    def _answer(self, item: dict[str, Any], index: int, context: Any) -> str:
+        fault = self._fault()
+        text = self.text
+        if self._is_due(fault, item):
+            self._misbehave(fault)
+            text = {"empty": "", "text": str(fault.get("text", ""))}.get(str(fault.get("mode")), text)
+            if fault.get("mode") == "status":
+                context.set_response_status(int(fault.get("code", 500)), "Fault", index)
+        context.set_response_content_type(index, "application/json")
+        return json.dumps({"version": self.version, "text": text, "model_version": self.version})
+
+    def _fault(self) -> dict[str, Any]:
+        try:
+            fault = json.loads(self.fault_file.read_text("utf-8")) if self.fault_file else {}
+        except (OSError, ValueError):
+            return {}
+        return fault if isinstance(fault, dict) else {}
+
+    def _is_due(self, fault: dict[str, Any], item: dict[str, Any]) -> bool:
+        if fault.get("spare_probes") and _has_seed(item):
+            return False
+        share = float(fault.get("share", 1.0))
+        self.requests += 1
+        return int(self.requests * share) > int((self.requests - 1) * share)
+
+    def _misbehave(self, fault: dict[str, Any]) -> None:
+        mode = fault.get("mode")
+        if mode == "raise":
+            raise ValueError("told to raise")
+        if mode == "memory_error":
+            raise MemoryError("told to run out of memory")
+        if mode == "exit":
+            os._exit(int(fault.get("code", 1)))
+        if mode in ("hang", "slow"):
+            time.sleep(HANG_S if mode == "hang" else float(fault.get("seconds", 1.0)))
+
+
+def _has_seed(item: dict[str, Any]) -> bool:
+    body = item.get("body", item.get("data", item))
+    if isinstance(body, bytes | bytearray | str):
+        try:
+            body = json.loads(body)
+        except ValueError:
+            return False
+    return isinstance(body, dict) and "seed" in body
