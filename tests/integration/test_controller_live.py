@@ -284,6 +284,7 @@ def test_a_controller_that_restarts_goes_on_where_it_was(bench: Bench) -> None:
 def test_a_killed_controller_leaves_the_lease_to_run_out_and_its_successor_finishes(bench: Bench) -> None:
     bench.live("1.0")
     bench.controller.stop()
+    bench.controller = Controller(bench.settings)  # takes commands, but leads nothing
     bench.package("2.0")
     program = (
         "import sys, time; from dataclasses import replace; from pathlib import Path\n"
