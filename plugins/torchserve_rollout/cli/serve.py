@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -14,6 +15,8 @@ import typer
 
 from torchserve_rollout.cli.options import TsConfig, settings_of
 
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
+
 
 def serve(
     ctx: typer.Context,
@@ -21,13 +24,14 @@ def serve(
         int | None, typer.Option("--parent-pid", help="Stop when this process is gone.", show_default=False)
     ] = None,
     ts_config: TsConfig = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Log one JSON object a line.")] = False,
 ) -> int:
     """Run the controller and its HTTP API until SIGTERM.
 
     TorchServe does this by itself where rollout_controller=embedded.
     """
     settings = settings_of(ctx, ts_config)
-    _log_to_stderr()
+    _log_to_stderr(_JsonLines() if as_json else _plain_lines())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -58,12 +62,35 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _log_to_stderr() -> None:
+def _plain_lines() -> logging.Formatter:
     """One line an event: time (UTC), level, where, what."""
-    line = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    line = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", TIME_FORMAT)
     line.converter = time.gmtime
+    return line
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object an event; a traceback is a field of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "at": f"{self.formatTime(record, TIME_FORMAT)}.{record.msecs:03.0f}Z",
+            "level": record.levelname,
+            "where": record.name,
+            "what": record.getMessage(),
+        }
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(event, ensure_ascii=False)
+
+
+def _log_to_stderr(lines: logging.Formatter) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(line)
+    handler.setFormatter(lines)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
