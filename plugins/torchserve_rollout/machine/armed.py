@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from torchserve_rollout.analysis.verdict import Verdict
 from torchserve_rollout.machine.actions import Action
-from torchserve_rollout.machine.foundation import describe, permanent_failures, repair, stable_health
+from torchserve_rollout.machine.foundation import permanent_failures, repair, stable_health
 from torchserve_rollout.machine.phases import PauseReason, Phase, Trigger
+from torchserve_rollout.machine.sentences import last_error, on_nodes, silent
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import Steering
@@ -81,23 +82,18 @@ def lost_candidate(tick: Tick, state: RolloutState) -> str:
     limit_s = tick.spec.prepare.timeout
     if tick.elapsed_s(state.troubled_since) <= limit_s:
         return ""
-    errors = [f"{describe(result.action)}: {result.error}" for result in tick.observation.results if not result.is_ok]
-    last = f" (last error: {errors[-1]})" if errors else ""
-    trouble = not_ready(tick) or ("its weight could not be put in force",)
-    return f"{tick.candidate} was not back within {format_duration(limit_s)}: {', '.join(trouble)}{last}"
+    trouble = ", ".join(not_ready(tick)) or "its weight could not be put in force"
+    return f"{tick.candidate} was not back within {format_duration(limit_s)}: {trouble}{last_error(tick.observation)}"
 
 
-def not_ready(tick: Tick) -> tuple[str, ...]:
+def not_ready(tick: Tick) -> list[str]:
     """On which nodes the candidate does not serve, in words."""
-    return tuple(
-        f"{tick.candidate} is not ready on {node.node}" for node in tick.reachable if not node.is_ready(tick.candidate)
-    )
+    return on_nodes(f"{tick.candidate} is not ready", [n for n in tick.reachable if not n.is_ready(tick.candidate)])
 
 
 def unsettled(tick: Tick) -> list[str]:
     """What of the world keeps the rollout from advancing, in words."""
-    waiting = [f"{name} does not answer" for name in tick.unreachable]
-    waiting += not_ready(tick)
+    waiting = [*silent(tick.unreachable), *not_ready(tick)]
     health = stable_health(tick)
     if tick.stable is not None and not health.is_ready:
         waiting.append(health.sentence)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from torchserve_rollout.machine.actions import Action, Probe, Register, RunGates, Scale, SetDefault
 from torchserve_rollout.machine.observation import StableHealth
+from torchserve_rollout.machine.sentences import describe
 from torchserve_rollout.machine.tick import Tick
 from torchserve_rollout.model import NodeStatus, VersionName
 
@@ -69,21 +70,3 @@ def permanent_failures(tick: Tick) -> Iterator[str]:
             yield f"{describe(action)} failed: {result.error}"
         elif isinstance(action, RunGates):
             yield f"the gates could not run: {result.error}"
-
-
-def describe(action: Action) -> str:
-    """The action for a person: ``registering 2.0 on a``."""
-    match action:
-        case Register():
-            return f"registering {action.version} on {action.node}"
-        case Scale():
-            workers = f"{action.workers} worker{'s' if action.workers != 1 else ''}"
-            return f"starting {workers} of {action.version} on {action.node}"
-        case Probe():
-            return f"probing {action.version} on {action.node}"
-        case RunGates():
-            return f"running the gates on {action.version}"
-        case SetDefault():
-            return f"making {action.version} the default on {action.node}"
-        case _:
-            return f"{type(action).__name__} on {action.node}"

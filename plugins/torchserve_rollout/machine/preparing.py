@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from torchserve_rollout.machine.actions import RunGates
-from torchserve_rollout.machine.foundation import describe, permanent_failures, repair, stable_health
+from torchserve_rollout.machine.foundation import permanent_failures, repair, stable_health
 from torchserve_rollout.machine.phases import Trigger
+from torchserve_rollout.machine.sentences import describe, last_error, on_nodes, silent
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import fence_sentence
 from torchserve_rollout.model import NodeStatus
@@ -43,10 +44,11 @@ def preparing(tick: Tick) -> Decision:
         steered = next((node for node in tick.reachable if _is_steered_by_another(tick, node)), None)
         if steered is not None:
             return tick.go(Trigger.FENCED, fence_sentence(steered))
-        why = f"not ready within {format_duration(limit_s)}: {', '.join(waiting)}{_last_error(tick)}"
+        why = f"not ready within {format_duration(limit_s)}: {', '.join(waiting)}{last_error(tick.observation)}"
         return _failed(tick, f"{tick.candidate} is {why}")
     doing = [describe(action) for action in actions] or waiting
-    return tick.stay(tick.state, actions, f"preparing {tick.candidate}: {', '.join(doing)}{_last_error(tick)}")
+    reason = f"preparing {tick.candidate}: {', '.join(doing)}{last_error(tick.observation)}"
+    return tick.stay(tick.state, actions, reason)
 
 
 def _prepared(tick: Tick) -> Decision:
@@ -84,17 +86,15 @@ def _failed_gate(tick: Tick) -> str:
 
 def _waiting(tick: Tick) -> list[str]:
     """What is not as it must be before the first request, in words."""
-    waiting = [f"{name} does not answer" for name in tick.unreachable]
+    waiting = silent(tick.unreachable)
     if not tick.observation.nodes:
         waiting.append("no node is known")
-    for node in tick.reachable:
-        status = node.versions.get(tick.candidate)
-        if status is None or not status.is_ready:
-            waiting.append(f"{tick.candidate} is not ready on {node.node}")
-        elif node.node not in tick.state.probed:
-            waiting.append(f"{tick.candidate} has not answered its probe on {node.node}")
-        if _is_steered_by_another(tick, node):
-            waiting.append(f"a traffic policy that is not ours is in force on {node.node}")
+    unready = [node for node in tick.reachable if not node.is_ready(tick.candidate)]
+    unprobed = [node for node in tick.reachable if node not in unready and node.node not in tick.state.probed]
+    steered = [node for node in tick.reachable if _is_steered_by_another(tick, node)]
+    waiting += on_nodes(f"{tick.candidate} is not ready", unready)
+    waiting += on_nodes(f"{tick.candidate} has not answered its probe", unprobed)
+    waiting += on_nodes("a traffic policy that is not ours is in force", steered)
     health = stable_health(tick)
     if tick.stable is not None and not health.is_ready:
         waiting.append(health.sentence)
@@ -105,8 +105,3 @@ def _is_steered_by_another(tick: Tick, node: NodeStatus) -> bool:
     """A live policy gives somebody weight although no request was moved yet."""
     traffic = node.traffic
     return traffic is not None and traffic.lease_is_valid and any(traffic.policy.weights_pct.values())
-
-
-def _last_error(tick: Tick) -> str:
-    errors = [f"{describe(result.action)}: {result.error}" for result in tick.observation.results if not result.is_ok]
-    return f" (last error: {errors[-1]})" if errors else ""

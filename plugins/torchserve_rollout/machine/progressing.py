@@ -57,7 +57,7 @@ def _hold_or_advance(
     if state.pause_reasons:
         reason = f"{where}: paused by {' and '.join(sorted(state.pause_reasons))}"
     elif world:
-        reason = f"{where}: not advancing, {', '.join(world)}"
+        reason = f"{where}: {', '.join(world)}"
     else:
         bake = [] if is_baked else [f"{format_duration(round(baked_s))} of {format_duration(step.bake)} baked"]
         reason = f"{where}: {'; '.join([*bake, *few, *undecided(tick)]) or 'all is well'}"

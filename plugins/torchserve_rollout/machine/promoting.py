@@ -18,6 +18,7 @@ from torchserve_rollout.machine.armed import (
     watched,
 )
 from torchserve_rollout.machine.phases import Trigger
+from torchserve_rollout.machine.sentences import other_defaults
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import clear, steer
@@ -33,7 +34,7 @@ def promoting(tick: Tick) -> Decision:
     if steering.fenced:
         return tick.go(Trigger.FENCED, steering.fenced)
     state = watched(tick, steering)
-    waiting = [*unsettled(tick), *steering.waiting, *_other_defaults(tick)]
+    waiting = [*unsettled(tick), *steering.waiting, *other_defaults(tick.reachable, tick.candidate)]
     if not waiting:
         reason = f"{tick.candidate} is the default on every node and takes all requests"
         return tick.go(Trigger.PROMOTED, reason, epoch=state.epoch, step_since=state.step_since, weight_pct=100.0)
@@ -61,7 +62,7 @@ def baking(tick: Tick) -> Decision:
     lost = lost_candidate(tick, state)
     if lost and tick.stable is not None:
         return tick.go(Trigger.PREPARE_FAILED, lost, ended_by="prepare", epoch=state.epoch)
-    world = [*unsettled(tick), *_other_defaults(tick)] or list(steering.waiting)
+    world = [*unsettled(tick), *other_defaults(tick.reachable, tick.candidate)] or list(steering.waiting)
     actions = [*steering.actions, *repairs(tick, tick.reachable, is_promoted=True)]
     return _watch(tick, state, actions, world)
 
@@ -93,7 +94,7 @@ def _needs_no_verdict(tick: Tick, bake_s: float) -> bool:
 def _close(tick: Tick) -> Decision:
     """Remove the policies; the default alone then carries the traffic."""
     state = tick.state
-    wrong = [*unsettled(tick), *_other_defaults(tick)]
+    wrong = [*unsettled(tick), *other_defaults(tick.reachable, tick.candidate)]
     if wrong:
         return tick.stay(
             replace(state, is_closing=False), (), f"{tick.candidate} is the default, but {', '.join(wrong)}"
@@ -101,14 +102,6 @@ def _close(tick: Tick) -> Decision:
     actions = [action for node in tick.reachable if (action := clear(tick, node)) is not None]
     if actions:
         return tick.stay(state, actions, f"{tick.candidate} is accepted; the traffic policy is being removed")
-    baked = f" after {format_duration(round(tick.elapsed_s(state.phase_since)))}" if tick.spec.final_bake else ""
+    baked = f" and baked {format_duration(round(tick.elapsed_s(state.phase_since)))}" if tick.spec.final_bake else ""
     kept = f"; {tick.stable} stays loaded" if tick.stable else ""
     return tick.go(Trigger.BAKED, f"{tick.candidate} is live on every node{baked}{kept}")
-
-
-def _other_defaults(tick: Tick) -> list[str]:
-    return [
-        f"the default on {node.node} is {node.default_version or 'unset'}"
-        for node in tick.reachable
-        if node.default_version != tick.candidate
-    ]

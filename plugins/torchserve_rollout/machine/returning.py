@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from torchserve_rollout.machine.actions import Action, ClearTraffic, RenewLease, SetTraffic, Unregister
+from torchserve_rollout.machine.actions import Action, RenewLease, SetTraffic, Unregister
 from torchserve_rollout.machine.foundation import correct_default, restore_stable, stable_health
 from torchserve_rollout.machine.phases import Trigger
+from torchserve_rollout.machine.sentences import on_nodes, other_defaults, silent
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import clear, fence_sentence, is_foreign, policy
@@ -25,8 +26,9 @@ def returning(tick: Tick) -> Decision:
     for node in tick.reachable:
         if is_foreign(tick, node, policy(tick, stable, 0.0)):
             return tick.go(Trigger.FENCED, fence_sentence(node))
-    if tick.state.is_closing and not _registered(tick):
-        return _close(tick, tick.state, stable)
+    is_gone = not any(tick.candidate in node.versions for node in tick.reachable)
+    if is_gone or (tick.state.is_closing and not _registered(tick)):
+        return _close(tick, replace(tick.state, is_closing=True, weight_pct=0.0), stable)
     backs = [_back(tick, node, stable) for node in tick.reachable]
     state = _drain_watched(tick, backs)
     actions = [action for back in backs for action in back.actions]
@@ -37,21 +39,17 @@ def returning(tick: Tick) -> Decision:
     registered = _registered(tick)
     if registered:
         actions += [Unregister(node.node, tick.candidate) for node in registered]
-        return _stay_or_hold(tick, state, actions, [f"unregistering {tick.candidate}"])
+        return _stay_or_hold(tick, state, actions, on_nodes(f"unregistering {tick.candidate}", registered))
     return _close(tick, replace(state, is_closing=True), stable)
 
 
 def _close(tick: Tick, state: RolloutState, stable: VersionName) -> Decision:
     """The candidate is out of the way: remove the policies, see that the default is right, and be done."""
     actions: list[Action] = []
-    waiting: list[str] = []
     for node in tick.reachable:
         steps = clear(tick, node), restore_stable(tick, node), correct_default(node, stable)
         actions += [step for step in steps if step is not None]
-        if node.traffic is not None:
-            waiting.append(f"removing the traffic policy on {node.node}")
-        if node.default_version != stable:
-            waiting.append(f"the default on {node.node} is {node.default_version or 'unset'}")
+    waiting = [*_policies(tick), *other_defaults(tick.reachable, stable)]
     if waiting or tick.unreachable:
         return _stay_or_hold(tick, state, actions, waiting)
     return _returned(tick, f"{stable} has all traffic and is the default")
@@ -60,16 +58,18 @@ def _close(tick: Tick, state: RolloutState, stable: VersionName) -> Decision:
 def _without_target(tick: Tick) -> Decision:
     """A first version that is given up: nobody takes its traffic, it is only removed."""
     actions = [action for node in tick.reachable if (action := clear(tick, node)) is not None]
-    waiting = [
-        f"removing the traffic policy on {action.node}" for action in actions if isinstance(action, ClearTraffic)
-    ]
+    waiting = _policies(tick)
     if tick.spec.on_abort == "unregister":
         present = [node for node in tick.reachable if tick.candidate in node.versions]
         actions += [Unregister(node.node, tick.candidate) for node in present]
-        waiting += [f"unregistering {tick.candidate} on {node.node}" for node in present]
+        waiting += on_nodes(f"unregistering {tick.candidate}", present)
     if waiting or tick.unreachable:
         return _stay_or_hold(tick, replace(tick.state, weight_pct=0.0), actions, waiting)
     return _returned(tick, "it was the first version, there is none to return to")
+
+
+def _policies(tick: Tick) -> list[str]:
+    return on_nodes("removing the traffic policy", [node for node in tick.reachable if node.traffic is not None])
 
 
 def _returned(tick: Tick, how: str) -> Decision:
@@ -78,7 +78,7 @@ def _returned(tick: Tick, how: str) -> Decision:
 
 def _stay_or_hold(tick: Tick, state: RolloutState, actions: list[Action], waiting: list[str]) -> Decision:
     """Try again next tick, unless it went on for too long: then a person is needed."""
-    waiting = [*(f"{name} does not answer" for name in tick.unreachable), *waiting]
+    waiting = [*silent(tick.unreachable), *waiting]
     limit_s = tick.spec.prepare.timeout + tick.spec.drain_timeout
     if tick.elapsed_s(state.phase_since) <= limit_s:
         return tick.stay(state, actions, f"{state.reason}; {', '.join(waiting)}")
@@ -120,7 +120,7 @@ def _back(tick: Tick, node: NodeStatus, stable: VersionName) -> _Back:
     mending = (mend,) if mend is not None else ()
     if not node.is_ready(stable) and node.is_ready(tick.candidate) and _serves(node, tick.candidate):
         kept = _keep(node)
-        weight_pct = node.traffic.policy.weight_of(tick.candidate) if node.traffic else 0.0
+        weight_pct = node.traffic.policy.weight_of(tick.candidate) if node.traffic else 100.0
         why = f"{stable} is not ready on {node.node}, so {tick.candidate} keeps {format_pct(weight_pct)} there"
         return _Back((*kept, *mending), (why,), epoch, weight_pct)
     traffic = _cut(tick, node, stable)
@@ -128,13 +128,11 @@ def _back(tick: Tick, node: NodeStatus, stable: VersionName) -> _Back:
         epoch = traffic.epoch
     default = correct_default(node, stable)
     actions = tuple(action for action in (traffic, default, *mending) if action is not None)
-    waiting = []
-    if isinstance(traffic, SetTraffic):
-        waiting.append(f"taking the traffic on {node.node} from {tick.candidate}")
-    if not node.is_ready(stable):
-        waiting.append(f"{stable} is not ready on {node.node}")
-    if node.default_version != stable:
-        waiting.append(f"the default on {node.node} is {node.default_version or 'unset'}")
+    waiting = [
+        *on_nodes(f"taking the traffic from {tick.candidate}", [node] if isinstance(traffic, SetTraffic) else []),
+        *on_nodes(f"{stable} is not ready", [] if node.is_ready(stable) else [node]),
+        *other_defaults([node], stable),
+    ]
     return _Back(actions, tuple(waiting), epoch, is_off=not waiting and _is_cut(tick, node, stable))
 
 
@@ -162,7 +160,7 @@ def _cut(tick: Tick, node: NodeStatus, stable: VersionName) -> Action | None:
 
 def _is_cut(tick: Tick, node: NodeStatus, stable: VersionName) -> bool:
     if tick.candidate not in node.versions:
-        return node.traffic is None
+        return True
     return node.traffic is not None and node.traffic.policy == policy(tick, stable, 0.0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torchserve_rollout.machine.actions import Action, ClearTraffic, RenewLease, SetTraffic
+from torchserve_rollout.machine.sentences import on_nodes
 from torchserve_rollout.machine.tick import Tick
 from torchserve_rollout.model import NodeStatus, TrafficPolicy, VersionName
 
@@ -48,11 +49,13 @@ def steer(tick: Tick, weight_pct: float) -> Steering:
     if tick.stable is None:
         return _unsteered(tick)
     actions: list[Action] = []
-    waiting: list[str] = []
+    absent: list[NodeStatus] = []
+    down: list[NodeStatus] = []
+    pending: list[NodeStatus] = []
     epoch, next_epoch = tick.state.epoch, tick.highest_epoch + 1
     for node in tick.reachable:
         if tick.stable not in node.versions:
-            waiting.append(f"{tick.stable} is not registered on {node.node}")
+            absent.append(node)
             continue
         can_serve = tick.can_serve(node)
         wished = policy(tick, tick.stable, weight_pct if can_serve else None)
@@ -66,9 +69,14 @@ def steer(tick: Tick, weight_pct: float) -> Steering:
         if action is not None:
             actions.append(action)
         if not can_serve:
-            waiting.append(f"{tick.candidate} is not up on {node.node}")
+            down.append(node)
         elif not in_force(node, wished):
-            waiting.append(f"the weight is not in force on {node.node}")
+            pending.append(node)
+    waiting = [
+        *on_nodes(f"{tick.stable} is not registered", absent),
+        *on_nodes(f"{tick.candidate} is being brought up", down),
+        *on_nodes("the weight is being put in force", pending),
+    ]
     return Steering(tuple(actions), epoch, tuple(waiting))
 
 
@@ -107,8 +115,10 @@ def _toward(node: NodeStatus, wished: TrafficPolicy, next_epoch: int) -> Action 
 
 def _unsteered(tick: Tick) -> Steering:
     actions = tuple(action for node in tick.reachable if (action := clear(tick, node)) is not None)
-    waiting = [f"a traffic policy still stands on {node.node}" for node in tick.reachable if node.traffic is not None]
-    waiting += [f"{tick.candidate} is not up on {node.node}" for node in tick.reachable if not tick.can_serve(node)]
+    waiting = [
+        *on_nodes("a traffic policy still stands", [node for node in tick.reachable if node.traffic is not None]),
+        *on_nodes(f"{tick.candidate} is being brought up", [n for n in tick.reachable if not tick.can_serve(n)]),
+    ]
     return Steering(actions, tick.highest_epoch if actions else tick.state.epoch, tuple(waiting))
 
 

@@ -1,0 +1,58 @@
+"""Which measurements count when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.unit.machine.world import START, run_of, spec_of
+from torchserve_rollout.analysis.samples import Measurement, Rate, TickEvidence
+from torchserve_rollout.machine.judging import baseline_of, is_bake_over, judge_window
+from torchserve_rollout.machine.phases import Phase
+
+EVIDENCE = [
+    TickEvidence(
+        START + timedelta(seconds=second), {"error_rate": Measurement("error_rate", Rate(0, 10), Rate(1, 100))}
+    )
+    for second in range(1, 101)
+]
+
+
+def at(seconds: float) -> object:
+    return START + timedelta(seconds=seconds)
+
+
+def test_nothing_is_judged_before_a_weight_is_in_force() -> None:
+    state = run_of().state.evolve(phase=Phase.PROGRESSING)
+    assert judge_window(state, spec_of(), EVIDENCE, START) is None
+
+
+def test_a_step_is_judged_on_what_came_after_its_weight_was_in_force() -> None:
+    state = run_of().state.evolve(phase=Phase.PROGRESSING, step_index=0, weight_pct=5.0, step_since=at(90))
+    judgement = judge_window(state, spec_of(), EVIDENCE, START + timedelta(seconds=100))
+    assert judgement is not None
+    assert (judgement.alarms[0].candidate_n, judgement.alarms[0].stable_n) == (100, 1000)
+
+
+def test_at_full_weight_stable_is_the_one_of_the_last_window_in_which_it_served() -> None:
+    state = run_of().state.evolve(
+        phase=Phase.BAKING, step_index=1, weight_pct=100.0, step_since=at(90), baseline_since=at(50)
+    )
+    judgement = judge_window(state, spec_of(), EVIDENCE, START + timedelta(seconds=100))
+    assert judgement is not None
+    assert (judgement.alarms[0].candidate_n, judgement.alarms[0].stable_n) == (100, 5000)
+    assert baseline_of(state) == at(50)
+
+
+def test_the_bake_counts_from_the_moment_the_weight_is_in_force() -> None:
+    state = run_of().state.evolve(phase=Phase.PROGRESSING, step_index=0, step_since=at(10))
+    assert not is_bake_over(state, spec_of(), START + timedelta(seconds=14))
+    assert is_bake_over(state, spec_of(), START + timedelta(seconds=15))
+    assert not is_bake_over(state.evolve(step_since=None), spec_of(), START + timedelta(seconds=99))
+
+
+def test_a_rollout_remembers_since_when_stable_has_served_beside_the_candidate() -> None:
+    run = run_of().until_weight(50)
+    since = run.state.step_since
+    run.until(Phase.BAKING)
+    assert run.state.baseline_since == since
+    assert run.state.step_since is not None and since is not None and run.state.step_since > since
