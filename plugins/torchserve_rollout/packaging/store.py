@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -191,8 +192,9 @@ class Catalogue:
     def _remove_abandoned(self, own: Path) -> None:
         """Clear away what a killed packaging left, once it is old enough to be surely nobody's."""
         for path in self.model_store.glob(f".*{archive.TEMPORARY_SUFFIX}"):
-            if path != own and time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
-                archive.remove(path)
+            with suppress(FileNotFoundError):  # its packaging ended this moment
+                if path != own and time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                    archive.remove(path)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
