@@ -69,6 +69,7 @@ class RolloutTick:
         self._journaled_errors: frozenset[str] = frozenset()
         self.state = record.state
         self.has_news = False
+        self._had_error = False
         self._window = EvidenceWindow(journal.evidence(record.id, since=baseline_of(record.state)))
 
     def run(self) -> None:
@@ -83,11 +84,20 @@ class RolloutTick:
         commands = self._journal.pending_commands(self.state.rollout_id)
         decision = decide(self.state, self._spec, observation, judgement, [each.command for each in commands], now)
         before = self.state
-        self._write_intent(before, decision, judgement, commands, evidence if _counts(before.phase) else None)
+        self._write_intent(before, decision, judgement, commands, self._worth_keeping(evidence))
         self.state = decision.state
         self._results = self._hands.act(decision.actions)
         self._write_outcome()
         self.has_news = _is_news(before, decision.state)
+
+    def _worth_keeping(self, evidence: TickEvidence) -> TickEvidence | None:
+        """The evidence if it can bear on a verdict: something was counted, or a source failed, or works again."""
+        had_error, self._had_error = self._had_error, any(each.error for each in evidence.measurements.values())
+        if not (self.state.phase.is_armed or self.state.phase is Phase.HELD):
+            return None
+        samples = [side for each in evidence.measurements.values() for side in (each.candidate, each.stable)]
+        is_empty = not any(sample.n for sample in samples if sample is not None)
+        return None if is_empty and not self._had_error and not had_error else evidence
 
     # -- the journal -------------------------------------------------------------------------------------------
 
@@ -197,11 +207,6 @@ class RolloutTick:
             decision.reason,
         )
         self._tell(state, decision.reason)
-
-
-def _counts(phase: Phase) -> bool:
-    """Whether what is measured in this phase can bear on a verdict."""
-    return phase.is_armed or phase is Phase.HELD
 
 
 def _is_news(before: RolloutState, after: RolloutState) -> bool:

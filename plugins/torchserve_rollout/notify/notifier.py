@@ -12,6 +12,7 @@ from apprise import Apprise
 
 log = logging.getLogger("torchserve_rollout.notify")
 _WAITING_AT_MOST = 200
+_EVERYTHING = "always"  # apprise: matches whatever tag is asked for
 
 Report = Callable[[bool, str], None]
 """Called from the sending thread with whether it worked, and a sentence for the journal."""
@@ -31,15 +32,16 @@ class Notifier:
     """A queue and one thread behind it.
 
     Args:
-        urls: apprise URLs; one that begins ``name=`` is only told what is meant for ``name``: ``ops=slack://…``.
+        urls: apprise URLs; one that begins ``name=`` is only told what is meant for ``name``
+            (``ops=slack://…``), any other is told everything.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._apprise = Apprise()
         for url in urls:
             name, _, rest = url.partition("=")
-            tag, address = (name, rest) if name.isidentifier() and "://" in rest else ("", url)
-            if not self._apprise.add(address, tag=tag or None):
+            tag, address = (name, rest) if name.isidentifier() and "://" in rest else (_EVERYTHING, url)
+            if not self._apprise.add(address, tag=tag):
                 log.warning("rollout_notify: %s… is no address that apprise knows", address.split("://")[0])
         self._messages: queue.Queue[Message | None] = queue.Queue(_WAITING_AT_MOST)
         self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
@@ -57,16 +59,15 @@ class Notifier:
     def _run(self) -> None:
         while (message := self._messages.get()) is not None:
             tags = list(message.tags) or "all"
+            if not any(self._apprise.find(tag=tags)):
+                continue  # nobody goes by these names
             try:
-                is_sent = self._apprise.notify(title=message.title, body=message.body, tag=tags)
+                is_sent = bool(self._apprise.notify(title=message.title, body=message.body, tag=tags))
             except Exception as error:  # apprise's plugins raise what they like; a rollout must not care
                 log.warning("notification failed: %s", error)
                 is_sent = False
-            # None: nobody has one of these tags.
-            if is_sent is not None:
-                message.report(
-                    is_sent, f"{'told' if is_sent else 'could not tell'} {', '.join(message.tags) or 'everybody'}"
-                )
+            whom = ", ".join(message.tags) or "everybody"
+            message.report(is_sent, f"{'told' if is_sent else 'could not tell'} {whom}")
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Send what is waiting, then end."""

@@ -1,0 +1,50 @@
+"""However long a bake: what is kept is short, and says the same."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.machine.world import START, run_of
+from torchserve_rollout.analysis.samples import Measurement, Rate, TickEvidence
+from torchserve_rollout.controller.window import EvidenceWindow
+from torchserve_rollout.machine.judging import judge_window
+from torchserve_rollout.machine.phases import Phase
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(3, 9)), min_size=300, max_size=600),
+    st.integers(0, 299),
+    st.sampled_from([50.0, 100.0]),
+)
+def test_a_compacted_window_is_judged_as_the_whole_evidence(
+    counts: list[tuple[int, int]], new_weight_at: int, weight_pct: float
+) -> None:
+    run = run_of()
+    state = run.state.evolve(baseline_since=START)
+    window, whole = EvidenceWindow(), []
+    for number, (events, total) in enumerate(counts, 1):
+        now = START + timedelta(seconds=number)
+        if number == new_weight_at + 1:
+            state = state.evolve(step_since=now, weight_pct=weight_pct, phase=Phase.PROGRESSING, step_index=1)
+        tick = TickEvidence(now, {"error_rate": Measurement("error_rate", Rate(events, total), Rate(0, total))})
+        whole.append(tick)
+        window.add(tick, state)
+    now = START + timedelta(seconds=len(counts))
+    assert len(window.ticks) <= 257
+    assert judge_window(state, run.spec, window.ticks, now) == judge_window(state, run.spec, whole, now)
+    since = state.step_since
+    assert since is not None
+    assert window.candidate_requests(state) == sum(
+        total for n, (_, total) in enumerate(counts, 1) if n > new_weight_at + 1
+    )
+
+
+def test_what_was_measured_before_the_rollout_began_to_count_is_let_go() -> None:
+    state = run_of().state
+    window = EvidenceWindow()
+    window.add(TickEvidence(START, {}), state)
+    assert window.ticks == ()
