@@ -21,10 +21,16 @@ while [[ $# -gt 0 ]]; do
 done
 [[ -n "$model" ]] || { usage >&2; exit "$EXIT_USAGE"; }
 
+call GET "/rollouts/$model"
+check "looking at the rollout of $model"
+if [[ "$(tr -d '[:space:]' <<<"$BODY")" =~ \"pause_reasons\":\[[^]]*\"operator\" ]]; then
+  say "$model is frozen already"
+  exit 0
+fi
 if has_cli; then
   cli pause "$model" --reason "$reason"
   exit
 fi
 change PUT "/rollouts/$model" --data-urlencode action=pause --data-urlencode "reason=$reason"
 check "freezing $model"
-say "$model is frozen. Go on: PUT $(management_url)/rollouts/$model?action=resume, or roll back: runbook-rollback.sh $model"
+say "$model is asked to freeze. See what comes of it: runbook-status.sh $model. Go on: PUT $(management_url)/rollouts/$model?action=resume"

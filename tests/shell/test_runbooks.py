@@ -102,9 +102,25 @@ def test_a_model_must_be_named(on_call: OnCall, script: str) -> None:
 def test_freeze_pauses_with_the_reason_safely_encoded(on_call: OnCall) -> None:
     on_call.server.answers["PUT /rollouts/assistant"] = (200, ROLLOUT)
     reason = 'p95 & errors = bad? "yes" 100 % ünsafe'
-    for _ in range(2):
-        assert on_call.run("runbook-freeze.sh", "assistant", "--reason", reason).returncode == 0
-    assert on_call.server.changes() == [("PUT /rollouts/assistant", {"action": "pause", "reason": reason})] * 2
+    assert on_call.run("runbook-freeze.sh", "assistant", "--reason", reason).returncode == 0
+    assert on_call.server.changes() == [("PUT /rollouts/assistant", {"action": "pause", "reason": reason})]
+
+
+@pytest.mark.parametrize("reasons", [["operator"], ["alarm", "operator"]])
+def test_freeze_of_what_is_frozen_already_does_nothing(on_call: OnCall, reasons: list[str]) -> None:
+    on_call.server.answers["GET /rollouts/assistant"] = (200, {**ROLLOUT, "pause_reasons": reasons, "x": "operator"})
+    done = on_call.run("runbook-freeze.sh", "assistant")
+    assert done.returncode == 0
+    assert "frozen already" in done.stderr
+    assert on_call.server.changes() == []
+
+
+@pytest.mark.parametrize("reasons", [[], ["alarm"]])
+def test_freeze_of_what_only_an_alarm_paused_is_given(on_call: OnCall, reasons: list[str]) -> None:
+    body = {**ROLLOUT, "pause_reasons": reasons, "started_by": "operator"}
+    on_call.server.answers |= {"GET /rollouts/assistant": (200, body), "PUT /rollouts/assistant": (200, body)}
+    assert on_call.run("runbook-freeze.sh", "assistant").returncode == 0
+    assert len(on_call.server.changes()) == 1
 
 
 def test_rollback_asks_the_controller(on_call: OnCall) -> None:

@@ -6,8 +6,10 @@ import typer
 
 from torchserve_rollout.cli import render
 from torchserve_rollout.cli.controller_client import ControllerClient
+from torchserve_rollout.cli.inbox import give
 from torchserve_rollout.cli.options import AsJson, Reason, Ref, TsConfig, actor, settings_of
 from torchserve_rollout.cli.screens import headline
+from torchserve_rollout.clock import SystemClock
 from torchserve_rollout.machine.state import CommandKind
 
 
@@ -48,9 +50,10 @@ def rollback(
 
 def _give(ctx: typer.Context, kind: CommandKind, ref: str, reason: str, *, ts_config: TsConfig, as_json: bool) -> None:
     client = ControllerClient.of(settings_of(ctx, ts_config))
-    view = client.command(ref, kind, actor(), reason)
+    receipt = give(client, ref, kind, actor(), reason, SystemClock())
     if as_json:
-        render.data_json(view)
+        render.data_json(receipt.view)
         return
-    render.data(headline(view))
-    render.words(f"{kind} accepted for {view.id}; ts-rollout watch {view.id} shows what comes of it")
+    render.data(headline(receipt.view))
+    state = "taken" if receipt.is_taken else "in the inbox, no tick has taken it yet"
+    render.words(f"{kind}: {state}; ts-rollout watch {receipt.view.id} shows what comes of it")

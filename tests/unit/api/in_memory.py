@@ -94,6 +94,8 @@ class InMemoryRollouts:
     started: list[tuple[str, str, RolloutSpec | None, str]] = field(default_factory=list)
     versions: list[VersionView] = field(default_factory=list)
     fleet: list[NodeView] = field(default_factory=list)
+    refusal: str = ""
+    """Why the tick refuses commands; empty while it takes them."""
 
     def start(self, model: str, version: str, spec: RolloutSpec | None, actor: str) -> RolloutView:
         if any(view.model == model and not view.is_terminal for view in self.views):
@@ -110,6 +112,12 @@ class InMemoryRollouts:
         if view.is_terminal:
             raise RefusedError(f"{view.id} has ended: {view.phase}", hint="start another one")
         self.commands.append((view.id, kind.value, actor, reason))
+        seq = len(self.journal) + 1
+        data = {"kind": kind.value}
+        self.journal.append(new_event(seq, f"{actor} asked to {kind}", rollout_id=view.id, kind="command", data=data))
+        if self.refusal:
+            sentence = f"refused to {kind}: {self.refusal}"
+            self.journal.append(new_event(seq + 1, sentence, rollout_id=view.id, kind="command", data=data))
         return view
 
     def list(self, model: str | None = None, limit: int = 100) -> Sequence[RolloutView]:

@@ -90,6 +90,14 @@ def test_a_refused_command_is_6(home: Home) -> None:
     assert "SUCCEEDED" in done.err
 
 
+def test_a_command_that_the_tick_refuses_is_6_with_its_reason(home: Home) -> None:
+    home.rollouts.views.append(new_view())
+    home.rollouts.refusal = "2.0 is not prepared yet"
+    done = home.cli("promote", "assistant")
+    assert done.code == 6
+    assert "refused to promote: 2.0 is not prepared yet" in done.err
+
+
 def test_a_wrong_token_is_6(home: Home) -> None:
     home.write_config(disable_token_authorization="true")
     done = home.cli("status")
