@@ -24,12 +24,13 @@ Sources
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq
 from scipy.special import betaln, logsumexp, xlog1py, xlogy
 
 Floats = NDArray[np.float64]
@@ -37,14 +38,16 @@ Prior = tuple[tuple[float, float, float], ...]
 
 # Priors over a cohort's mean goodness (1 is good), as (weight, a, b) of Beta(a, b). The tests are valid with any
 # prior; these are sharp where it matters: stable is most likely good, a candidate is good or anything at all.
-_STABLE: Final[Prior] = ((0.8, 10.0, 0.3), (0.2, 0.5, 0.5))
-_CANDIDATE: Final[Prior] = ((0.7, 1.0, 1.0), (0.3, 5.0, 0.2))
+STABLE_PRIOR: Final[Prior] = ((0.8, 10.0, 0.3), (0.2, 0.5, 0.5))
+CANDIDATE_PRIOR: Final[Prior] = ((0.7, 1.0, 1.0), (0.3, 5.0, 0.2))
 # Bets of the variance-adaptive part and the share of the stake that follows it.
 # Up to 0.58 the evidence grows with the distance from the hypothesis (2ψ(λ) ≤ λ).
 _BETS: Final[Floats] = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.58])
+_PSI: Final[Floats] = -np.log1p(-_BETS) - _BETS
 _ADAPTIVE_SHARE: Final = 0.2
 _EPS: Final = 1e-12
-# Where the infimum over a common mean is looked for first: fine at both ends, where rates and scores live.
+# Where the infimum over a common mean is looked for, ever finer: dense at both ends, where rates and scores live.
+_REFINEMENTS: Final = 4
 _ENDS: Final[Floats] = np.geomspace(1e-6, 0.5, 60)
 _GRID: Final[Floats] = np.concatenate([[0.0, 1.0], _ENDS, 1 - _ENDS, np.linspace(0.02, 0.98, 49)])
 
@@ -72,7 +75,7 @@ def log_evidence_below(cohort: Cohort, bound: float) -> float:
     """log E against "the mean is at least ``bound``"; 0 while the observed mean obeys it."""
     if not cohort.n or cohort.mean >= bound:
         return 0.0
-    return max(0.0, float(_against_mean(cohort, np.array([bound]), _CANDIDATE)[0]))
+    return max(0.0, float(evidence_against_mean(cohort, CANDIDATE_PRIOR)(np.array([bound]))[0]))
 
 
 def log_evidence_above(cohort: Cohort, bound: float) -> float:
@@ -91,20 +94,15 @@ def log_evidence_worse(stable: Cohort, candidate: Cohort, margin: float) -> floa
     if not stable.n or not candidate.n or stable.mean - candidate.mean <= margin:
         return 0.0
 
-    def on_edge(mean: Floats) -> Floats:
-        above = _against_mean(stable.mirrored(), 1 - mean, tuple((w, b, a) for w, a, b in _STABLE))
-        return above + _against_mean(candidate, mean - margin, _CANDIDATE)
-
-    grid = np.unique(np.clip(np.append(_GRID, [stable.mean, candidate.mean + margin]), margin, 1.0))
-    values = on_edge(grid)
-    best = int(np.argmin(values))
-    least = float(values[best])
-    left, right = float(grid[max(0, best - 1)]), float(grid[min(len(grid) - 1, best + 1)])
-    if right > left:
-        finer = minimize_scalar(
-            lambda mean: float(on_edge(np.array([mean]))[0]), bounds=(left, right), method="bounded"
-        )
-        least = min(least, float(finer.fun))
+    above = evidence_against_mean(stable.mirrored(), tuple((weight, b, a) for weight, a, b in STABLE_PRIOR))
+    below = evidence_against_mean(candidate, CANDIDATE_PRIOR)
+    means = np.unique(np.clip(np.append(_GRID, [stable.mean, candidate.mean + margin]), margin, 1.0))
+    least = np.inf
+    for _ in range(_REFINEMENTS):
+        on_edge = above(1 - means) + below(means - margin)
+        best = int(np.argmin(on_edge))
+        least = min(least, float(on_edge[best]))
+        means = np.linspace(means[max(0, best - 1)], means[min(len(means) - 1, best + 1)], 33)
     return max(0.0, least)
 
 
@@ -117,9 +115,10 @@ def interval(cohort: Cohort, alpha: float) -> tuple[float, float]:
 
 def _upper(cohort: Cohort, alpha: float) -> float:
     """The least bound that the evidence at ``alpha`` puts the mean below."""
+    below = evidence_against_mean(cohort, CANDIDATE_PRIOR)
 
     def excess(mean: float) -> float:
-        return float(_against_mean(cohort, np.array([mean]), _CANDIDATE)[0]) + float(np.log(alpha))
+        return float(below(np.array([mean]))[0] + np.log(alpha))
 
     start = min(max(cohort.mean, _EPS), 1 - _EPS)
     if excess(1 - _EPS) <= 0 or excess(start) >= 0:
@@ -127,23 +126,26 @@ def _upper(cohort: Cohort, alpha: float) -> float:
     return float(brentq(excess, start, 1 - _EPS))
 
 
-def _against_mean(cohort: Cohort, mean: Floats, prior: Prior) -> Floats:
-    """log E against each of ``mean``, growing when the values lie below it.
+def evidence_against_mean(cohort: Cohort, prior: Prior) -> Callable[[Floats], Floats]:
+    """log E against "the mean is m", as a function of m; it grows when the values lie below m.
 
     The main part is the Beta mixture of likelihood ratios. It is exact for binary values; for values anywhere in 0–1
     the Bernoulli likelihood ratio is a supermartingale too, since exp(λx) ≤ 1 − x + x·exp(λ) there (Hoeffding 1963),
     so the sum may be fractional. For scores a share of the stake follows Fan's inequality with ξ = m − x ≥ −1:
     exp(λξ − ψ(λ)ξ²), ψ(λ) = −log(1 − λ) − λ, which pays when the scores vary little.
     """
-    inside = np.clip(mean, _EPS, 1 - _EPS)
-    total, rest = cohort.total, cohort.n - cohort.total
-    mixture = logsumexp([np.log(weight) + betaln(total + a, rest + b) - betaln(a, b) for weight, a, b in prior])
-    beta = np.asarray(mixture - xlogy(total, inside) - xlog1py(rest, -inside), dtype=np.float64)
-    if cohort.total_of_squares is None:
-        return beta
-    gain = cohort.n * inside - cohort.total
-    spread = cohort.total_of_squares - 2 * inside * cohort.total + cohort.n * inside**2
-    psi = -np.log1p(-_BETS) - _BETS
-    adaptive = logsumexp(_BETS[:, None] * gain[None, :] - psi[:, None] * spread[None, :], axis=0) - np.log(len(_BETS))
-    stakes = np.log1p(-_ADAPTIVE_SHARE) + beta, np.log(_ADAPTIVE_SHARE) + adaptive
-    return np.asarray(np.logaddexp(*stakes), dtype=np.float64)
+    n, total, squares = cohort.n, cohort.total, cohort.total_of_squares
+    mixture = logsumexp([np.log(weight) + betaln(total + a, n - total + b) - betaln(a, b) for weight, a, b in prior])
+
+    def log_e(mean: Floats) -> Floats:
+        inside = np.clip(mean, _EPS, 1 - _EPS)
+        beta = mixture - xlogy(total, inside) - xlog1py(n - total, -inside)
+        if squares is None:
+            return np.asarray(beta, dtype=np.float64)
+        gain, spread = n * inside - total, squares - 2 * inside * total + n * inside**2
+        bets = _BETS[:, None] * gain[None, :] - _PSI[:, None] * spread[None, :]
+        adaptive = logsumexp(bets, axis=0) - np.log(len(_BETS))
+        stakes = np.log1p(-_ADAPTIVE_SHARE) + beta, np.log(_ADAPTIVE_SHARE) + adaptive
+        return np.asarray(np.logaddexp(*stakes), dtype=np.float64)
+
+    return log_e
