@@ -3,7 +3,8 @@
 
 # 0 done · 1 failed · 2 usage · 5 server unreachable · 6 refused, as ts-rollout itself.
 readonly EXIT_FAILED=1 EXIT_USAGE=2 EXIT_UNREACHABLE=5 EXIT_REFUSED=6
-readonly CONNECT_TIMEOUT_S=3 ANSWER_TIMEOUT_S=30
+readonly CONNECT_TIMEOUT_S=3
+ANSWER_TIMEOUT_S=40
 DRY_RUN=""
 STATUS=""
 BODY=""

@@ -19,6 +19,9 @@ class ManagementServer:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.renewals = 0
+        self.hanging: set[str] = set()
+        self.released = threading.Event()
+        """Set at the end: requests to ``hanging`` paths wait for it."""
         self.on_renewal: Callable[[], None] = lambda: None
         """Called when a new key is asked for with the API key; a test writes the file here."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
@@ -39,6 +42,7 @@ class ManagementServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -57,6 +61,8 @@ class ManagementServer:
 def _handler_of(server: ManagementServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def _reply(self) -> None:
+            if self.path in server.hanging:
+                server.released.wait(60)
             status, body = server.answer(self.command, self.path, self.headers.get("Authorization", ""))
             content = (body if isinstance(body, str) else json.dumps(body, indent=2)).encode()
             self.send_response(status)

@@ -166,6 +166,19 @@ def test_with_the_controller_away_the_gateway_is_told_first_and_then_the_default
     ]
 
 
+def test_a_controller_that_hangs_is_as_good_as_none(on_call: OnCall) -> None:
+    on_call.server.hanging.add("/rollouts/assistant")
+    on_call.server.answers |= {
+        "GET /traffic/assistant": (200, POLICY),
+        "GET /models/assistant/1.0": (200, READY),
+        "PUT /traffic/assistant": (200, {}),
+        "PUT /models/assistant/1.0/set-default": (200, {}),
+        "DELETE /traffic/assistant": (200, {}),
+    }
+    assert on_call.run("runbook-rollback.sh", "assistant").returncode == 0
+    assert len(on_call.server.changes()) == 3
+
+
 def test_with_the_controller_away_and_no_policy_the_version_must_be_named(on_call: OnCall) -> None:
     on_call.server.answers |= {
         "GET /rollouts/assistant": AWAY,

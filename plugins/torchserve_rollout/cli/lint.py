@@ -36,7 +36,10 @@ def lint(
         render.data_json([{"file": name, "problems": problems} for name, problems in listed.items()])
     else:
         for name, problems in found.items():
-            render.data(f"{name}: ok" if not problems else "\n".join(f"{name}: {problem}" for problem in problems))
+            for problem in problems:
+                render.words(f"{name}: {problem}")
+            if not problems:
+                render.data(f"{name}: ok")
     return BAD_SPEC if any(found.values()) else 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 
 from torchserve_rollout.cli import render
 from torchserve_rollout.cli.options import AsJson, TsConfig, settings_of
@@ -75,7 +76,7 @@ def package(
         return
     render.data(str(entry.path))
     state = "packaged" if entry.is_new else "was packaged before with the same content"
-    render.words(f"{model} {version} {state}: {entry.size_bytes / 1e6:.1f} MB, digest {entry.digest}")
+    render.words(f"{model} {version} {state}: {decimal(entry.size_bytes)}, digest {entry.digest}")
 
 
 def _tags(pairs: list[str]) -> dict[str, str]:

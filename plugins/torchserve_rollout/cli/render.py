@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -17,7 +17,7 @@ from rich.text import Text
 from torchserve_rollout.errors import RolloutError, SpecError
 
 # What a table may take where there is no terminal to ask.
-PIPE_WIDTH_CHARS = 160
+PIPE_WIDTH_CHARS = 240
 
 
 def stdout_console() -> Console:
@@ -59,7 +59,11 @@ def data_json_line(value: Any) -> None:
 
 
 def data(renderable: RenderableType) -> None:
-    """Something to look at, on stdout."""
+    """Something to look at, on stdout. Lines of text are never broken: whoever reads them may be a program."""
+    if isinstance(renderable, Group):
+        for part in renderable.renderables:
+            data(part)
+        return
     stdout_console().print(renderable, soft_wrap=isinstance(renderable, str | Text))
 
 

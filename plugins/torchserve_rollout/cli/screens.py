@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.filesize import decimal
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -174,7 +175,7 @@ def versions_table(versions: Sequence[VersionView]) -> Table:
     made = table("model", "version", "digest", "size", "packaged (UTC)", "archive", "registered", "workers ready")
     for version in versions:
         registered = "default" if version.is_default else "yes" if version.is_registered else "–"
-        size = f"{version.size_bytes / 1e6:.1f} MB" if version.size_bytes else "–"
+        size = decimal(version.size_bytes) if version.size_bytes else "–"
         workers = str(version.ready_workers) if version.is_registered else "–"
         made.add_row(
             version.model,

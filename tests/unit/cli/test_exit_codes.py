@@ -143,7 +143,10 @@ def test_a_defect_becomes_one_sentence_and_a_file_with_the_traceback(home: Home,
 
 
 def test_a_reader_that_leaves_early_is_no_complaint(home: Home) -> None:
-    line, environment = home.command("lint", *["missing.yaml"] * 3000)
+    # More than a pipe holds, so that the writer cannot be done before the reader leaves.
+    name = "fine" * 50 + ".yaml"
+    line, environment = home.command("lint", *[name] * 500)
+    (home.directory / name).write_text(SPEC_TEXT)
     process = subprocess.Popen(
         line, cwd=home.directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

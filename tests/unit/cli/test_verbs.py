@@ -133,10 +133,11 @@ def test_lint_names_every_problem_and_checks_the_probes_a_spec_names(run: Any, h
     spec.write_text(SPEC_TEXT + "  - {name: q, signal: probe_score, probe: probes/q.yaml, min: 0.9}\n")
     result = run("lint", "spec.yaml")
     assert result.exit_code == 2
-    assert "alarms[1].probe: probes/q.yaml: no such file" in result.stdout
+    assert "alarms[1].probe: probes/q.yaml: no such file" in result.stderr
+    assert result.stdout == ""
     (home.directory / "probes").mkdir()
     (home.directory / "probes" / "q.yaml").write_text("name: q\nprompts: []\n")
-    assert "alarms[1].probe: probes/q.yaml: prompts" in run("lint", "spec.yaml").stdout
+    assert "alarms[1].probe: probes/q.yaml: prompts" in run("lint", "spec.yaml").stderr
     (home.directory / "probes" / "q.yaml").write_text(PROBE_TEXT)
     result = run("lint", "spec.yaml", "probes/q.yaml")
     assert (result.exit_code, result.stdout) == (0, "spec.yaml: ok\nprobes/q.yaml: ok\n")
@@ -166,7 +167,7 @@ def test_lint_survives_any_file(run: Any, content: bytes) -> None:
     Path("odd.yaml").write_bytes(content)
     result = run("lint", "odd.yaml")
     assert result.exit_code == 2
-    assert "odd.yaml: " in result.stdout
+    assert "odd.yaml: " in result.stderr
 
 
 def test_plan_prints_steps_with_times_and_asks_no_server(run: Any, home: Home) -> None:
