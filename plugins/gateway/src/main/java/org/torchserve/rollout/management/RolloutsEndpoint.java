@@ -33,7 +33,9 @@ public final class RolloutsEndpoint extends ModelServerEndpoint {
             "GET /rollouts[/{model}], POST /rollouts/{model}?version=V&spec=S,"
                     + " PUT /rollouts/{model}?action=pause|resume|promote|abort|rollback[&reason=R]";
 
-    private static final HttpClient CLIENT = HttpClient.newBuilder().connectTimeout(CONNECT_TIMEOUT).build();
+    // HTTP/1.1: the controller speaks nothing else, and logs every offer of an upgrade.
+    private static final HttpClient CLIENT =
+            HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(CONNECT_TIMEOUT).build();
 
     @Override
     public void doGet(Request request, Response response, Context context) throws IOException {
