@@ -226,7 +226,7 @@ class Rollouts:
         for node in self._fleet.nodes.values():
             error = ""
             try:
-                node.incarnation()
+                node.models.is_alive()
             except RolloutError as unreachable:
                 error = unreachable.message
             views.append(NodeView(node=node.name, is_reachable=not error, error=error))

@@ -57,13 +57,15 @@ class Node:
     tokens: Tokens | None
 
     def incarnation(self) -> str:
-        """Changes when this TorchServe is started anew; empty where authorization is off.
+        """Changes when this TorchServe is started anew; where authorization is off, it only tells that it is there.
 
         Raises:
-            ServerUnreachable: it does not answer, or its keys cannot be read.
+            ServerUnreachable: its keys cannot be read; where it has none, it does not answer.
         """
+        if self.tokens is not None:
+            return self.tokens.incarnation()
         self.models.is_alive()
-        return self.tokens.incarnation() if self.tokens else ""
+        return ""
 
 
 def node_from_settings(settings: Settings, name: NodeName | None = None) -> Node:
