@@ -14,9 +14,11 @@ from torchserve_rollout.analysis.threshold import evidence_above, evidence_below
 from torchserve_rollout.analysis.verdict import AlarmVerdict, Judgement, Verdict, worst
 from torchserve_rollout.spec.plan import format_value, rule_in_words
 from torchserve_rollout.spec.schema import AlarmSpec, NoData, RolloutSpec
-from torchserve_rollout.spec.signals import CATALOGUE, Signal
+from torchserve_rollout.spec.signals import CATALOGUE, Signal, Worse
 
 JUDGE: Final = "torchserve-rollout-judge/1"
+# A candidate worse by exactly the margin obeys it: 0.9 − 0.8 is not more than 0.1.
+_ROUNDING: Final = 1e-9
 
 
 def judge(
@@ -122,30 +124,48 @@ def _without_data(case: _Case, too_few: str, is_bake_over: bool) -> AlarmVerdict
 
 
 def _with_data(case: _Case, spec: RolloutSpec) -> AlarmVerdict:
-    bounds = list(_evidence(case))
+    """FAIL when a bound is proven broken, PASS when what is observed obeys all of them, open in between."""
+    bounds = list(_bounds(case))
     windows = len(spec.steps) + 1
     needed = math.log(len(spec.alarms) * windows * len(bounds) / (1 - case.alarm.confidence))
-    proven = [(log_e, rule) for log_e, rule in bounds if log_e >= needed]
-    if not proven:
-        return case.verdict(Verdict.PASS, f"{case.seen()}, the rule holds")
-    log_e, rule = max(proven)
-    chance = f"the chance of a false alarm is below 1 in {_round(math.exp(min(log_e, 60.0)))}"
-    return case.verdict(Verdict.FAIL, f"{case.seen()}, {rule} is broken; {chance}")
+    proven = max((bound for bound in bounds if bound.log_e >= needed), key=lambda bound: bound.log_e, default=None)
+    if proven is not None:
+        chance = f"the chance of a false alarm is below 1 in {_round(math.exp(min(proven.log_e, 60.0)))}"
+        return case.verdict(Verdict.FAIL, f"{case.seen()}, {proven.rule} is broken; {chance}")
+    doubtful = next((bound for bound in bounds if not bound.is_obeyed), None)
+    if doubtful is not None:
+        return case.verdict(
+            Verdict.INCONCLUSIVE, f"{case.seen()}, {doubtful.rule} looks broken, but so few samples do not prove it"
+        )
+    return case.verdict(Verdict.PASS, f"{case.seen()}, the rule holds")
 
 
-def _evidence(case: _Case) -> Iterator[tuple[float, str]]:
-    """log E against each bound of the alarm, and the bound in words."""
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """One bound of an alarm: log E against it being kept, whether the observed values keep it, and its words."""
+
+    log_e: float
+    is_obeyed: bool
+    rule: str
+
+
+def _bounds(case: _Case) -> Iterator[_Bound]:
     alarm, signal, candidate = case.alarm, case.signal, case.candidate
-    if candidate is None:
+    value = observed(signal, candidate)
+    if candidate is None or value is None:
         return
     if alarm.max is not None:
-        yield evidence_above(signal, candidate, alarm.max), f"at most {format_value(alarm.max, signal.unit)}"
+        rule = f"at most {format_value(alarm.max, signal.unit)}"
+        yield _Bound(evidence_above(signal, candidate, alarm.max), value <= alarm.max, rule)
     if alarm.min is not None:
-        yield evidence_below(signal, candidate, alarm.min), f"at least {format_value(alarm.min, signal.unit)}"
-    if alarm.worse_than_stable_by is not None and case.stable is not None:
+        rule = f"at least {format_value(alarm.min, signal.unit)}"
+        yield _Bound(evidence_below(signal, candidate, alarm.min), value >= alarm.min, rule)
+    of_stable = observed(signal, case.stable)
+    if alarm.worse_than_stable_by is not None and case.stable is not None and of_stable is not None:
         margin = alarm.worse_than_stable_by
+        worse_by = value - of_stable if signal.worse is Worse.HIGHER else of_stable - value
         rule = f"not worse than stable by more than {format_value(margin, signal.unit)}"
-        yield evidence_worse(signal, case.stable, candidate, margin), rule
+        yield _Bound(evidence_worse(signal, case.stable, candidate, margin), worse_by <= margin + _ROUNDING, rule)
 
 
 def _round(number: float) -> str:

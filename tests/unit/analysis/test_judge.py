@@ -55,7 +55,7 @@ def test_a_candidate_that_fails_everything_is_found_out_within_twelve_requests()
 def test_a_fall_of_the_score_by_a_half_is_found_out_within_thirty_scores_beside_two_other_alarms() -> None:
     spec = spec_of(ERRORS, SLOW, QUALITY)
     key = "probe_score:smoke.yaml"
-    for n, expected in ((20, Verdict.PASS), (32, Verdict.FAIL)):
+    for n, expected in ((20, Verdict.INCONCLUSIVE), (32, Verdict.FAIL)):
         ledger = {key: Measurement("probe_score", binary(n, n / 2), binary(n, n))}
         assert judge(spec, ledger).alarms[2].verdict is expected
     worse = {key: Measurement("probe_score", binary(20, 6), binary(20, 20))}
@@ -99,6 +99,26 @@ def test_too_few_samples_are_never_good_and_never_bad(candidate: Rate | None, st
 
 def test_a_plain_bound_needs_no_samples_of_stable() -> None:
     assert verdict_of({"name": "e", "signal": "error_rate", "max": 0.5}, Rate(1, 20)).verdict is Verdict.PASS
+
+
+def test_what_looks_broken_but_is_not_proven_is_neither_good_nor_bad() -> None:
+    verdict = verdict_of(ERRORS, Rate(1, 20), Rate(0, 380))
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert verdict.sentence == (
+        "errors: error_rate is 5 % (1 of 20) against 0 % (0 of 380) of stable, "
+        "not worse than stable by more than 1 % looks broken, but so few samples do not prove it"
+    )
+    assert verdict_of(ERRORS, Rate(1, 100), Rate(0, 1900)).verdict is Verdict.PASS
+
+
+def test_a_silently_wrong_candidate_never_passes_a_quality_alarm_on_its_way_to_being_proven_wrong() -> None:
+    spec = spec_of(ERRORS, SLOW, QUALITY | {"worse_than_stable_by": 0.2, "min_samples": 10}, steps=2)
+    verdicts = []
+    for n in range(10, 40):
+        ledger = {"probe_score:smoke.yaml": Measurement("probe_score", binary(n, round(n / 4)), binary(n, n))}
+        verdicts.append(judge(spec, ledger).alarms[2].verdict)
+    assert Verdict.PASS not in verdicts
+    assert verdicts.index(Verdict.FAIL) + 10 <= 22
 
 
 @pytest.mark.parametrize(("no_data", "then"), [("hold", "INCONCLUSIVE"), ("pass", "PASS"), ("fail", "FAIL")])
@@ -169,7 +189,7 @@ def test_the_confidence_is_shared_over_alarms_and_steps() -> None:
 def test_lower_confidence_fires_earlier() -> None:
     sure = verdict_of(ERRORS | {"confidence": 0.9999}, Rate(5, 40), Rate(0, 900))
     quick = verdict_of(ERRORS | {"confidence": 0.8}, Rate(5, 40), Rate(0, 900))
-    assert (sure.verdict, quick.verdict) == (Verdict.PASS, Verdict.FAIL)
+    assert (sure.verdict, quick.verdict) == (Verdict.INCONCLUSIVE, Verdict.FAIL)
 
 
 @settings(max_examples=60)
