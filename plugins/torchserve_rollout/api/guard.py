@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -43,7 +44,8 @@ class Guard:
             await self.app(scope, receive, send)
             return
         try:
-            refusal: ASGIApp | None = self._refusal(Headers(scope=scope), scope["path"])
+            # In a thread: reading the tokens can mean renewing them at TorchServe.
+            refusal: ASGIApp | None = await run_in_threadpool(self._refusal, Headers(scope=scope), scope["path"])
         except RolloutError as error:  # the tokens cannot be read
             refusal = error_response(status_of(error), type(error).__name__, error.message, error.hint)
         await (refusal or self.app)(scope, receive, send)

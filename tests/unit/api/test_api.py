@@ -11,6 +11,7 @@ from httpx2 import Response
 from tests.unit.api.in_memory import SPEC_TEXT, InMemoryRollouts, new_event, new_view
 from torchserve_rollout.api.app import create_app
 from torchserve_rollout.controller.views import NodeView
+from torchserve_rollout.errors import ServerUnreachable
 
 TOKEN = "the-management-key"
 BASE_URL = "http://127.0.0.1:8083"
@@ -174,6 +175,16 @@ def test_without_the_management_token_nothing_opens(client: TestClient, authoriz
         assert_error(client.get(f"/api/v1/{path}", headers=headers), 401, "NotAuthorized")
     answer = client.post("/api/v1/rollouts/assistant/abort", headers=headers)
     assert_error(answer, 401, "NotAuthorized")
+
+
+def test_while_the_tokens_cannot_be_read_nothing_opens(rollouts: InMemoryRollouts, specs_dir: Path) -> None:
+    def unreadable() -> set[str]:
+        raise ServerUnreachable("key_file.json: no such file", hint="is TorchServe running?")
+
+    client = TestClient(create_app(rollouts, specs_dir=specs_dir, valid_tokens=unreadable), base_url=BASE_URL)
+    answer = client.get("/api/v1/rollouts", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert_error(answer, 503, "ServerUnreachable", "key_file.json", "is TorchServe running?")
+    assert client.get("/api/v1/health").status_code == 200
 
 
 def test_where_torchserve_asks_for_no_token_neither_do_we(rollouts: InMemoryRollouts, specs_dir: Path) -> None:
