@@ -349,7 +349,8 @@ class TorchServeProcess:
         """Process ids of one version's workers that have a process now."""
         answer = self.management("GET", f"/models/{model}/{version}")
         workers = answer.json()[0]["workers"] if answer.status_code == 200 else []
-        return [worker["pid"] for worker in workers if worker["pid"] > 0]
+        # TorchServe goes on showing the process id of a worker that died.
+        return [worker["pid"] for worker in workers if worker["pid"] > 0 and psutil.pid_exists(worker["pid"])]
 
     def wait_for_ready_workers(self, model: str, version: str, count: int = 1, deadline_s: float = 60.0) -> None:
         """Return once `count` workers of a version say READY."""

@@ -45,6 +45,11 @@ def handle(data, context):
         context.set_response_status(500, "Mine", 0)
     if wish.startswith("sleep"):
         time.sleep(float(wish.split()[1]))
+    if wish == "large error":
+        context.set_response_status(422, "Large", 0)
+        return ["y" * 6_000_000]
+    if wish == "bad header":
+        context.set_response_header(0, "x-bad", "a\\r\\nb: c")
     if wish.startswith("stream"):
         ids = context.request_ids
         for part in ("a", "b"):
@@ -346,6 +351,26 @@ def test_pipelined_requests_are_answered_in_order(traffic: Traffic) -> None:
     order = [received.index(text) for text in (b"answer of 1.0", b"Healthy", b"answer of 2.0")]
     assert order == sorted(order)
     assert received.endswith(b"answer of 1.0")
+
+
+def test_a_slow_reader_gets_all_of_an_answer_that_closes_the_connection(traffic: Traffic) -> None:
+    with requests.Session() as session:
+        url = traffic.server.url(traffic.server.ports.gateway, f"/predictions/{traffic.model}/2.0")
+        wish = json.dumps({"2.0": "large error"})
+        headers = traffic.server.inference_headers()
+        with session.post(url, data=wish, headers=headers, timeout=20, stream=True) as answer:
+            # The gateway has written everything once it counts the answer; nothing of it has been read here.
+            wait_until(lambda: traffic.outcomes("2.0", "explicit"), 10, "the answer to be written")
+            assert (answer.status_code, len(answer.content)) == (422, 6_000_000)
+
+
+def test_a_response_header_that_http_forbids_is_the_versions_fault_and_kills_no_worker(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    assert traffic.ask("bad header").text == "answer of 1.0"
+    assert traffic.outcomes("2.0", "candidate") == {"model_error": 1}
+    named = traffic.server.predict(traffic.model, json.dumps({"2.0": "bad header"}), version="2.0")
+    assert (named.status_code, named.json()["type"]) == (502, "InvalidResponseException")
+    assert traffic.ask().text == "answer of 2.0"
 
 
 def test_a_caller_who_leaves_is_counted_and_nobody_is_charged(traffic: Traffic) -> None:

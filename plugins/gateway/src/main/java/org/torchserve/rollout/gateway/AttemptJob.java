@@ -1,5 +1,9 @@
 package org.torchserve.rollout.gateway;
 
+import io.netty.handler.codec.http.DefaultHttpHeaders;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpResponseStatus;
 import java.util.Map;
 import org.pytorch.serve.http.InternalServerException;
 import org.pytorch.serve.job.RestJob;
@@ -15,6 +19,7 @@ import org.torchserve.rollout.routing.Role;
 final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
     private static final int TOO_LARGE = 413;
     private static final int OUT_OF_MEMORY = 507;
+    private static final int BAD_GATEWAY = 502;
     private static final long AT_ONCE_MS = 1;
 
     private final Attempt attempt;
@@ -31,6 +36,16 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
     @Override
     public void response(
             byte[] body, CharSequence contentType, int status, String reason, Map<String, String> headers) {
+        try {
+            checkHttp(contentType, status, reason, headers);
+        } catch (IllegalArgumentException invalid) {
+            String message =
+                    String.format(
+                            "The handler of version %s set a status or header that HTTP forbids: %s",
+                            getModelVersion(), invalid.getMessage());
+            attempt.failed(BAD_GATEWAY, "InvalidResponseException", message);
+            return;
+        }
         String next = headers == null ? null : headers.get(RequestInput.TS_STREAM_NEXT);
         Answer.Part part =
                 next == null ? Answer.Part.WHOLE : "true".equals(next) ? Answer.Part.MORE : Answer.Part.LAST;
@@ -38,6 +53,22 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
         if (part != Answer.Part.MORE) {
             // Without a connection RestJob only counts: TorchServe's own latency metrics, now with a real version.
             super.response(body, null, status, null, null);
+        }
+    }
+
+    /** Throws here what would break the answer later, when it is too late for stable to step in. */
+    private static void checkHttp(CharSequence contentType, int status, String reason, Map<String, String> headers) {
+        if (reason == null) {
+            HttpResponseStatus.valueOf(status);
+        } else {
+            new HttpResponseStatus(status, reason);
+        }
+        HttpHeaders checked = new DefaultHttpHeaders();
+        if (contentType != null) {
+            checked.set(HttpHeaderNames.CONTENT_TYPE, contentType);
+        }
+        if (headers != null) {
+            headers.forEach(checked::set);
         }
     }
 

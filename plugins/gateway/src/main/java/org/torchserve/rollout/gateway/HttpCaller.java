@@ -52,28 +52,8 @@ final class HttpCaller implements Caller {
     }
 
     private void begin(Answer answer, Served served, ByteBuf body) {
-        HttpResponseStatus status =
-                answer.reason() == null
-                        ? HttpResponseStatus.valueOf(answer.status())
-                        : new HttpResponseStatus(answer.status(), answer.reason());
         boolean whole = answer.part() == Answer.Part.WHOLE;
-        HttpResponse response =
-                whole
-                        ? new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, status, body)
-                        : new DefaultHttpResponse(HttpVersion.HTTP_1_1, status);
-        try {
-            setHeaders(response, answer, served);
-        } catch (IllegalArgumentException invalid) {
-            body.release();
-            problem(
-                    new Problem(
-                            502,
-                            "InvalidHeaderException",
-                            "The handler of version " + served.version() + " set a response header that HTTP forbids: "
-                                    + invalid.getMessage()),
-                    served);
-            return;
-        }
+        HttpResponse response = response(answer, served, body);
         // A stream is kept open here in any case: it is closed when its last part is out.
         NettyUtils.sendHttpResponse(ctx, response, keepAlive || !whole);
         if (!whole) {
@@ -83,13 +63,26 @@ final class HttpCaller implements Caller {
         }
     }
 
-    private static void setHeaders(HttpResponse response, Answer answer, Served served) {
+    private static HttpResponse response(Answer answer, Served served, ByteBuf body) {
+        HttpResponseStatus status =
+                answer.reason() == null
+                        ? HttpResponseStatus.valueOf(answer.status())
+                        : new HttpResponseStatus(answer.status(), answer.reason());
+        HttpResponse response =
+                answer.part() == Answer.Part.WHOLE
+                        ? new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, status, body)
+                        : new DefaultHttpResponse(HttpVersion.HTTP_1_1, status);
         if (answer.contentType() != null && answer.contentType().length() > 0) {
             response.headers().set(HttpHeaderNames.CONTENT_TYPE, answer.contentType());
         }
         if (answer.headers() != null) {
             answer.headers().forEach((name, value) -> response.headers().set(name, value));
         }
+        mark(response, served);
+        return response;
+    }
+
+    private static void mark(HttpResponse response, Served served) {
         response.headers().set(MODEL_VERSION, served.version());
         if (served.failover()) {
             response.headers().set(FAILOVER, "1");
@@ -104,10 +97,7 @@ final class HttpCaller implements Caller {
                         HttpResponseStatus.valueOf(problem.status()),
                         Unpooled.copiedBuffer(json(problem) + "\n", StandardCharsets.UTF_8));
         response.headers().set(HttpHeaderNames.CONTENT_TYPE, HttpHeaderValues.APPLICATION_JSON);
-        response.headers().set(MODEL_VERSION, served.version());
-        if (served.failover()) {
-            response.headers().set(FAILOVER, "1");
-        }
+        mark(response, served);
         NettyUtils.sendHttpResponse(ctx, response, keepAlive);
     }
 

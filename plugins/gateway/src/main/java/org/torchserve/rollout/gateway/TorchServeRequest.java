@@ -12,6 +12,8 @@ import org.pytorch.serve.util.ConfigManager;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.pytorch.serve.wlm.Model;
 import org.pytorch.serve.wlm.ModelManager;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.torchserve.rollout.routing.Attempt;
 import org.torchserve.rollout.routing.Dispatcher;
 import org.torchserve.rollout.routing.Problem;
@@ -20,6 +22,8 @@ import org.torchserve.rollout.routing.Route;
 
 /** One client request that can be put into the queue of any version, more than once. */
 final class TorchServeRequest implements Dispatcher {
+    private static final Logger logger = LoggerFactory.getLogger(TorchServeRequest.class);
+
     private final RequestInput template;
     private final double defaultDeadlineS;
     private int attempts;
@@ -80,7 +84,12 @@ final class TorchServeRequest implements Dispatcher {
         IMetric requests = MetricCache.getInstance().getMetricFrontend("ts_inference_requests_total");
         if (requests != null) {
             String host = ConfigManager.getInstance().getHostName();
-            requests.addOrUpdate(Arrays.asList(route.model(), route.version(), host), 1);
+            try {
+                requests.addOrUpdate(Arrays.asList(route.model(), route.version(), host), 1);
+            } catch (RuntimeException otherLabels) {
+                // metrics.yaml is the user's, and may declare other labels than ours: no reason to fail a request
+                logger.warn("Cannot count in ts_inference_requests_total: {}", otherLabels.getMessage());
+            }
         }
     }
 

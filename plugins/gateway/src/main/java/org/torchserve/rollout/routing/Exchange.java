@@ -10,7 +10,9 @@ public final class Exchange {
     private final Exchanges shared;
     private final Dispatcher dispatcher;
     private final Caller caller;
-    private Attempt current;
+    /** Written under the monitor; read without it where TorchServe may hold locks of its own. */
+    private volatile Attempt current;
+
     /** The candidate's failed attempt while stable answers in its place. */
     private Attempt replaced;
 
@@ -36,7 +38,7 @@ public final class Exchange {
         watch(attempt, attempt.deadlineNanos);
     }
 
-    synchronized boolean isCurrent(Attempt attempt) {
+    boolean isCurrent(Attempt attempt) {
         return current == attempt;
     }
 
@@ -205,7 +207,8 @@ public final class Exchange {
     }
 
     /** The route of the attempt that is under way, or null. */
-    synchronized Route currentRoute() {
-        return current == null ? null : current.route();
+    Route currentRoute() {
+        Attempt attempt = current;
+        return attempt == null ? null : attempt.route();
     }
 }

@@ -25,7 +25,15 @@ public final class Exchanges {
     public Exchange begin(Route route, Dispatcher dispatcher, Caller caller) {
         Exchange exchange = new Exchange(this, dispatcher, caller);
         live.add(exchange);
-        exchange.attempt(route);
+        boolean begun = false;
+        try {
+            exchange.attempt(route);
+            begun = true;
+        } finally {
+            if (!begun) {
+                forget(exchange);
+            }
+        }
         return exchange;
     }
 
