@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +16,19 @@ from torchserve_rollout.errors import NotFoundError, UsageError
 from torchserve_rollout.model import Word
 from torchserve_rollout.packaging.bundle import bundle_path
 
+# What was laid out, by digest: a file that nobody changed since may be replaced by a newer release's.
+RECORD = Path("config") / ".laid-out.json"
+
 
 class Outcome(Word):
     """What became of one file."""
 
     WRITTEN = "written"
     UNCHANGED = "unchanged"
+    UPDATED = "updated"
+    """It was as an earlier release laid it out."""
     KEPT = "kept"
-    """It is there with other content, and stays as it is."""
+    """Somebody changed it; it stays as it is."""
 
 
 def init(
@@ -37,8 +43,7 @@ def init(
     Safe to run again: files that were changed are kept, unless --force.
     """
     try:
-        outcomes = {str(target): _lay(source, directory / target, is_forced) for source, target in _files()}
-        (directory / "model-store").mkdir(parents=True, exist_ok=True)
+        outcomes = lay_out(directory, list(_files()), is_forced=is_forced)
     except OSError as error:
         raise UsageError(
             f"{error.filename or directory}: {error.strerror or error}", hint="name a directory you may write"
@@ -49,8 +54,27 @@ def init(
     for target, outcome in outcomes.items():
         render.data(f"{outcome:<10} {target}")
     if Outcome.KEPT in outcomes.values():
-        render.words("kept files differ from this version's; compare them, or overwrite them with --force")
+        render.words("kept files were changed and differ from this release's; --force overwrites them")
     render.words(f"start it:  cd {directory} && torchserve --start --ncs --ts-config config/config.properties")
+
+
+def lay_out(directory: Path, files: list[tuple[Path, Path]], *, is_forced: bool) -> dict[str, Outcome]:
+    """Bring ``files`` (source, place under ``directory``) into ``directory``; what became of each."""
+    known = _read_record(directory / RECORD)
+    outcomes = {}
+    laid_out = dict(known)
+    for source, place in files:
+        content = source.read_bytes()
+        outcome = _outcome(content, directory / place, known.get(str(place)), is_forced)
+        if outcome in (Outcome.WRITTEN, Outcome.UPDATED):
+            _write(directory / place, content)
+        if outcome is not Outcome.KEPT:
+            laid_out[str(place)] = _digest(content)
+        outcomes[str(place)] = outcome
+    (directory / "model-store").mkdir(parents=True, exist_ok=True)
+    if laid_out != known:
+        _write(directory / RECORD, json.dumps(laid_out, indent=2, sort_keys=True).encode())
+    return outcomes
 
 
 def _files() -> Iterator[tuple[Path, Path]]:
@@ -69,20 +93,37 @@ def _files() -> Iterator[tuple[Path, Path]]:
         yield jar, Path("plugins") / jar.name
     config = bundle_path("config")
     for source in sorted(config.rglob("*")):
-        if source.is_file():
+        if source.is_file() and source.name != RECORD.name:
             yield source, Path("config") / source.relative_to(config)
 
 
-def _lay(source: Path, target: Path, is_forced: bool) -> Outcome:
-    content = source.read_bytes()
-    if target.exists():
-        if target.read_bytes() == content:
-            return Outcome.UNCHANGED
-        if not is_forced:
-            return Outcome.KEPT
+def _outcome(content: bytes, target: Path, laid_out: str | None, is_forced: bool) -> Outcome:
+    if not target.exists():
+        return Outcome.WRITTEN
+    present = target.read_bytes()
+    if present == content:
+        return Outcome.UNCHANGED
+    if _digest(present) == laid_out:
+        return Outcome.UPDATED
+    return Outcome.WRITTEN if is_forced else Outcome.KEPT
+
+
+def _write(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Whole or not at all: a TorchServe may be starting here right now.
     part = target.with_name(target.name + ".part")
-    shutil.copyfile(source, part)
+    part.write_bytes(content)
     part.replace(target)
-    return Outcome.WRITTEN
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_record(file: Path) -> dict[str, str]:
+    """What was laid out before; nothing where the record is missing or damaged: then every other content is kept."""
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(place): str(digest) for place, digest in content.items()} if isinstance(content, dict) else {}

@@ -265,6 +265,31 @@ def test_init_lays_out_a_home_and_keeps_what_was_changed(run: Any, bundle: Path,
     assert not list(target.rglob("*.part"))
 
 
+def test_init_updates_what_nobody_changed(run: Any, bundle: Path, tmp_path: Path) -> None:
+    target = tmp_path / "home"
+    assert run("init", str(target)).exit_code == 0
+    (bundle / "plugins" / "torchserve-rollout-gateway.jar").write_bytes(b"a newer jar")
+    outcomes = json.loads(run("init", str(target), "--json").stdout)["files"]
+    assert outcomes.pop("plugins/torchserve-rollout-gateway.jar") == "updated"
+    assert set(outcomes.values()) == {"unchanged"}
+    assert (target / "plugins" / "torchserve-rollout-gateway.jar").read_bytes() == b"a newer jar"
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{", None])
+def test_init_keeps_every_other_content_where_its_record_is_lost(
+    run: Any, bundle: Path, tmp_path: Path, record: str | None
+) -> None:
+    target = tmp_path / "home"
+    run("init", str(target))
+    if record is None:
+        (target / "config" / ".laid-out.json").unlink()
+    else:
+        (target / "config" / ".laid-out.json").write_text(record)
+    (bundle / "plugins" / "torchserve-rollout-gateway.jar").write_bytes(b"a newer jar")
+    outcomes = json.loads(run("init", str(target), "--json").stdout)["files"]
+    assert outcomes["plugins/torchserve-rollout-gateway.jar"] == "kept"
+
+
 def test_init_without_a_jar_says_how_to_build_it(run: Any, bundle: Path, tmp_path: Path) -> None:
     (bundle / "plugins" / "torchserve-rollout-gateway.jar").unlink()
     result = run("init", str(tmp_path / "new"))
