@@ -340,3 +340,51 @@ def test_a_restart_of_torchserve_in_the_middle_of_a_rollout_is_survived(bench: B
     assert view.phase == "SUCCEEDED", bench.story()
     assert bench.default_version() == "2.0"
     assert bench.versions() == {"1.0", "2.0"}
+
+
+def test_a_version_that_was_served_before_us_becomes_the_one_to_return_to(bench: Bench) -> None:
+    bench.package("1.0")
+    bench.server.register("assistant-1.0.mar")
+    bench.package("2.0", RAISING)
+    with bench.traffic() as traffic:
+        view = bench.start("2.0", spec_of())
+        assert view.stable == "1.0"
+        assert bench.ended().phase == "ABORTED", bench.story()
+    assert bench.default_version() == "1.0"
+    assert traffic.log.failed == []
+
+
+def test_a_slow_registration_of_one_model_lets_no_other_lease_run_out(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    other = "import time\ntime.sleep(8)\n" + ECHO_HANDLER
+    bench.package("1.0", other, model="other")
+    valid: list[bool] = []
+    with bench.traffic(users=2):
+        bench.start("2.0", spec_of(steps=[{"weight": 50, "bake": "60s"}], lease="2s"))
+        wait_until(lambda: bench.controller.rollouts.get(MODEL).step_since is not None, 60, "weight 50")
+        bench.controller.rollouts.start("other", "1.0", None, "ada")
+
+        def other_is_live() -> bool:
+            policy = bench.server.management("GET", f"/traffic/{MODEL}").json()
+            valid.append(policy["lease_valid"])
+            return bench.controller.rollouts.get("other").phase == "SUCCEEDED"
+
+        wait_until(other_is_live, 60, "the other model to be live")
+        bench.controller.rollouts.command(MODEL, CommandKind.ABORT, "ada", "seen enough")
+        assert bench.ended().phase == "ABORTED", bench.story()
+    assert len(valid) > 50 and all(valid)
+
+
+def test_tokens_that_expire_in_the_middle_do_not_disturb_a_rollout(jar_directory: Path) -> None:
+    with TorchServeProcess(plugins_path=jar_directory, properties={"token_expiration_min": "0.2"}) as server:
+        bench = Bench(server)
+        try:
+            bench.live("1.0")
+            bench.package("2.0")
+            first = server.tokens.management
+            bench.start("2.0", spec_of(steps=[{"weight": 50, "bake": "15s"}], alarms=[]))
+            assert bench.ended().phase == "SUCCEEDED", bench.story()
+            assert server.tokens.management != first
+        finally:
+            bench.controller.stop()

@@ -30,7 +30,7 @@ def open_database(url: str) -> Engine:
 
     Raises:
         UsageError: the database cannot be opened, or a newer release wrote it.
-        MissingExtra: its driver is not installed.
+        MissingExtra: PostgreSQL's driver is not installed.
     """
     try:
         parsed = make_url(url)
@@ -41,7 +41,9 @@ def open_database(url: str) -> Engine:
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"{url}: not a database URL: {error}", hint="sqlite:///rollout-state/journal.db") from error
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"a {parsed.get_backend_name()} journal", "postgres") from error
+        if parsed.get_backend_name() == "postgresql":
+            raise MissingExtra("a PostgreSQL journal", "postgres") from error
+        raise UsageError(f"{parsed.render_as_string()}: {error}", hint="install the database's driver") from error
     except OSError as error:
         raise UsageError(f"{parsed.database}: cannot make its directory: {error.strerror}") from error
     if is_sqlite:

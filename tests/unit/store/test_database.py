@@ -11,7 +11,7 @@ from sqlalchemy import inspect, text
 
 from tests.unit.store.journals import new_record
 from tests.unit.store.test_journal import run_together
-from torchserve_rollout.errors import MissingExtra, UsageError
+from torchserve_rollout.errors import UsageError
 from torchserve_rollout.store.database import open_database
 from torchserve_rollout.store.journal import Journal
 from torchserve_rollout.store.tables import metadata
@@ -58,6 +58,7 @@ def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
     assert path.read_text().startswith("these are my notes")
 
 
-def test_a_missing_driver_is_named() -> None:
-    with pytest.raises(MissingExtra, match="postgresql"):
-        open_database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+def test_a_missing_driver_is_named_and_no_password_shown() -> None:
+    with pytest.raises(UsageError, match="cx_Oracle") as refused:
+        open_database("oracle+cx_oracle://nobody:secret@127.0.0.1:1/none")
+    assert "secret" not in refused.value.message
