@@ -55,7 +55,7 @@ def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) 
     planned.append(
         PlannedStep("promote", 100.0, 0.0, 0, start_s, f"{candidate} becomes the default version on every node")
     )
-    kept = f"; {stable} stays loaded, alarms can still set the default back" if stable else ""
+    kept = f"; {stable} stays loaded and the alarms stay armed" if stable else ""
     planned.append(
         PlannedStep(
             "final bake",
