@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -18,7 +17,8 @@ class Options(Strict):
         dtype: the numbers the model computes with.
         quantization: applied while loading; ``dynamic_int8`` computes in int8 and costs quality, ``weight_only_int8``
             stores int8 and computes in bfloat16. Both run on the CPU only.
-        torch_threads: CPU threads of one worker; more than cores / workers makes all of them slower.
+        torch_threads: CPU threads of one worker. Versions side by side share the cores, and threads that wait for a core
+            they do not get slow everybody down badly; raise it only where every worker has cores of its own.
         max_new_tokens_limit: more than this is refused.
         defaults: sampling parameters for what a request leaves out.
         repetition_threshold: an answer counts as repeated from this share of repeated word triples on.
@@ -26,7 +26,7 @@ class Options(Strict):
 
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     quantization: Literal["none", "dynamic_int8", "weight_only_int8"] = "none"
-    torch_threads: Annotated[int, Field(ge=1)] = min(2, os.cpu_count() or 1)
+    torch_threads: Annotated[int, Field(ge=1)] = 1
     max_new_tokens_limit: Annotated[int, Field(ge=1)] = 512
     defaults: SamplingParameters = SamplingParameters()
     repetition_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
