@@ -17,8 +17,8 @@ class Options(Strict):
         dtype: the numbers the model computes with.
         quantization: applied while loading; ``dynamic_int8`` computes in int8 and costs quality, ``weight_only_int8``
             stores int8 and computes in bfloat16. Both run on the CPU only.
-        torch_threads: CPU threads of one worker. Versions side by side share the cores, and threads that wait for a core
-            they do not get slow everybody down badly; raise it only where every worker has cores of its own.
+        torch_threads: CPU threads of one worker. Versions side by side share the cores, and threads that wait for a
+            core they do not get slow everybody down badly; raise it only where every worker has cores of its own.
         max_new_tokens_limit: more than this is refused.
         defaults: sampling parameters for what a request leaves out.
         repetition_threshold: an answer counts as repeated from this share of repeated word triples on.
