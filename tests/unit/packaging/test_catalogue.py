@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,16 +149,12 @@ def test_what_is_no_archive_is_reported_and_disturbs_nobody(catalogue: Catalogue
     (catalogue.model_store / "README.md").write_text("words")
     with zipfile.ZipFile(catalogue.model_store / "empty.mar", "w"):
         pass
-    assert catalogue.list() == (entry_without_novelty(catalogue, "assistant", "1.0"),)
+    assert catalogue.list() == (replace(entry, is_new=False),)
     reasons = [damage.reason for damage in catalogue.damaged()]
     assert [damage.path.name for damage in catalogue.damaged()] == ["broken.mar", "empty.mar"]
     assert "File is not a zip file" in reasons[0]
     assert "no MAR-INF/MANIFEST.json" in reasons[1]
     catalogue.verify(entry)
-
-
-def entry_without_novelty(catalogue: Catalogue, model: str, version: str) -> object:
-    return catalogue.get(model, version)
 
 
 def test_a_second_archive_of_a_version_does_not_replace_the_first(catalogue: Catalogue, sources: Path) -> None:
