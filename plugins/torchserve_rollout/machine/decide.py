@@ -53,6 +53,8 @@ def decide(
     """
     obeyed = obey(Tick(_with_probes(state, observation), spec, observation, judgement, now), commands)
     tick, reasons = obeyed.tick, list(obeyed.sentences)
+    if not observation.nodes:
+        return Decision(tick.state, (), _sentence(reasons, "no node is known, so nothing is decided"), obeyed.refused)
     for _ in range(_MOST_MOVES):
         if tick.state.phase.is_terminal:
             break

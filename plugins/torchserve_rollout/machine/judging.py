@@ -37,10 +37,14 @@ def baseline_of(state: RolloutState) -> datetime | None:
 
 
 def is_bake_over(state: RolloutState, spec: RolloutSpec, now: datetime) -> bool:
-    """Whether the weight was in force for as long as the current step, or the final bake, asks for."""
+    """Whether the weight was in force for as long as the current step, or the final bake, asks for.
+
+    After promotion only a final bake has an end; without one no data is waited for, and none can be missed.
+    """
     if state.step_since is None:
         return False
+    baked_s = (now - state.step_since).total_seconds()
     steps = steps_of(spec, state.stable)
-    is_step = state.phase is Phase.PROGRESSING and 0 <= state.step_index < len(steps)
-    bake_s = steps[state.step_index].bake if is_step else spec.final_bake
-    return (now - state.step_since).total_seconds() >= bake_s
+    if state.phase is Phase.PROGRESSING and state.step_index < len(steps):
+        return baked_s >= steps[state.step_index].bake
+    return state.phase is Phase.BAKING and 0 < spec.final_bake <= baked_s

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from torchserve_rollout.machine.actions import RunGates
+from torchserve_rollout.machine.actions import Action, RunGates
 from torchserve_rollout.machine.foundation import permanent_failures, repair, stable_health
 from torchserve_rollout.machine.phases import Trigger
 from torchserve_rollout.machine.sentences import describe, last_error, on_nodes, silent
 from torchserve_rollout.machine.tick import Decision, Tick
-from torchserve_rollout.machine.traffic import fence_sentence
+from torchserve_rollout.machine.traffic import clear, fence_sentence
 from torchserve_rollout.model import NodeStatus
 from torchserve_rollout.units import format_duration, format_pct
 
@@ -28,7 +28,7 @@ def preparing(tick: Tick) -> Decision:
     failure = tick.observation.archive_problem or next(permanent_failures(tick), "") or _failed_gate(tick)
     if failure:
         return _failed(tick, failure)
-    actions = [action for node in tick.reachable if (action := repair(tick, node, tick.stable)) is not None]
+    actions = [action for node in tick.reachable if (action := _next_action(tick, node)) is not None]
     waiting = _waiting(tick)
     if not waiting and tick.spec.gates and tick.observation.gates is None:
         actions.append(RunGates(tick.candidate))
@@ -49,6 +49,14 @@ def preparing(tick: Tick) -> Decision:
     doing = [describe(action) for action in actions] or waiting
     reason = f"preparing {tick.candidate}: {', '.join(doing)}{last_error(tick.observation)}"
     return tick.stay(tick.state, actions, reason)
+
+
+def _next_action(tick: Tick, node: NodeStatus) -> Action | None:
+    """One step towards the candidate standing there. A left-over policy goes as soon as the default can take over."""
+    is_default_right = tick.stable is None or node.default_version == tick.stable
+    if is_default_right and node.traffic is not None and not _is_steered_by_another(tick, node):
+        return clear(tick, node)
+    return repair(tick, node, tick.stable)
 
 
 def _prepared(tick: Tick) -> Decision:
@@ -87,14 +95,14 @@ def _failed_gate(tick: Tick) -> str:
 def _waiting(tick: Tick) -> list[str]:
     """What is not as it must be before the first request, in words."""
     waiting = silent(tick.unreachable)
-    if not tick.observation.nodes:
-        waiting.append("no node is known")
     unready = [node for node in tick.reachable if not node.is_ready(tick.candidate)]
     unprobed = [node for node in tick.reachable if node not in unready and node.node not in tick.state.probed]
     steered = [node for node in tick.reachable if _is_steered_by_another(tick, node)]
+    left_over = [node for node in tick.reachable if node.traffic is not None and node not in steered]
     waiting += on_nodes(f"{tick.candidate} is not ready", unready)
     waiting += on_nodes(f"{tick.candidate} has not answered its probe", unprobed)
     waiting += on_nodes("a traffic policy that is not ours is in force", steered)
+    waiting += on_nodes("a traffic policy is left over from before", left_over)
     health = stable_health(tick)
     if tick.stable is not None and not health.is_ready:
         waiting.append(health.sentence)

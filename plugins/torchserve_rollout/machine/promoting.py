@@ -17,6 +17,7 @@ from torchserve_rollout.machine.armed import (
     unsettled,
     watched,
 )
+from torchserve_rollout.machine.foundation import stable_health
 from torchserve_rollout.machine.phases import Trigger
 from torchserve_rollout.machine.sentences import other_defaults
 from torchserve_rollout.machine.state import RolloutState
@@ -60,7 +61,9 @@ def baking(tick: Tick) -> Decision:
         return tick.go(Trigger.FENCED, steering.fenced)
     state = watched(tick, steering)
     lost = lost_candidate(tick, state)
-    if lost and tick.stable is not None:
+    if lost and tick.stable is None:
+        return tick.go(Trigger.UNDECIDED, f"{lost}; {stable_health(tick).sentence}", epoch=state.epoch)
+    if lost:
         return tick.go(Trigger.PREPARE_FAILED, lost, ended_by="prepare", epoch=state.epoch)
     world = [*unsettled(tick), *other_defaults(tick.reachable, tick.candidate)] or list(steering.waiting)
     actions = [*steering.actions, *repairs(tick, tick.reachable, is_promoted=True)]

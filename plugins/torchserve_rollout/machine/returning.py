@@ -26,8 +26,7 @@ def returning(tick: Tick) -> Decision:
     for node in tick.reachable:
         if is_foreign(tick, node, policy(tick, stable, 0.0)):
             return tick.go(Trigger.FENCED, fence_sentence(node))
-    is_gone = not any(tick.candidate in node.versions for node in tick.reachable)
-    if is_gone or (tick.state.is_closing and not _registered(tick)):
+    if _is_out_of_the_way(tick):
         return _close(tick, replace(tick.state, is_closing=True, weight_pct=0.0), stable)
     backs = [_back(tick, node, stable) for node in tick.reachable]
     state = _drain_watched(tick, backs)
@@ -47,7 +46,9 @@ def _close(tick: Tick, state: RolloutState, stable: VersionName) -> Decision:
     """The candidate is out of the way: remove the policies, see that the default is right, and be done."""
     actions: list[Action] = []
     for node in tick.reachable:
-        steps = clear(tick, node), restore_stable(tick, node), correct_default(node, stable)
+        # Without a policy the default has all traffic, so it must be right first.
+        cleared = clear(tick, node) if node.default_version == stable else None
+        steps = cleared, restore_stable(tick, node), correct_default(node, stable)
         actions += [step for step in steps if step is not None]
     waiting = [*_policies(tick), *other_defaults(tick.reachable, stable)]
     if waiting or tick.unreachable:
@@ -87,6 +88,12 @@ def _stay_or_hold(tick: Tick, state: RolloutState, actions: list[Action], waitin
     sick = f"stable itself is sick: {health.sentence}; " if trigger is Trigger.STABLE_SICK else ""
     reason = f"{sick}the way back was not done within {format_duration(limit_s)}: {', '.join(waiting)}"
     return tick.go(trigger, reason, epoch=state.epoch, weight_pct=state.weight_pct)
+
+
+def _is_out_of_the_way(tick: Tick) -> bool:
+    """The candidate is gone wherever we can see, or drained and to be kept."""
+    is_kept = tick.spec.on_abort == "keep" and tick.state.is_closing
+    return is_kept or not any(tick.candidate in node.versions for node in tick.reachable)
 
 
 def _registered(tick: Tick) -> list[NodeStatus]:
@@ -150,8 +157,10 @@ def _keep(node: NodeStatus) -> tuple[Action, ...]:
 
 def _cut(tick: Tick, node: NodeStatus, stable: VersionName) -> Action | None:
     """Weight 0 with the candidate still named, so that its requests in flight stay visible."""
-    if tick.candidate not in node.versions or stable not in node.versions:
-        return clear(tick, node)
+    if tick.candidate not in node.versions:
+        return clear(tick, node) if node.default_version == stable else None
+    if stable not in node.versions:
+        return None  # no policy can name it before it is back
     wished = policy(tick, stable, 0.0)
     if node.traffic is not None and node.traffic.policy == wished:
         return RenewLease(node.node, wished, node.traffic.epoch)

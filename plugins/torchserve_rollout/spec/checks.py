@@ -22,6 +22,7 @@ from torchserve_rollout.spec.schema import (
     DurationS,
     Frozen,
     GateSpec,
+    NoData,
     StepSpec,
     StickySpec,
     Strategy,
@@ -92,6 +93,9 @@ def _alarm_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> I
             yield Problem(path, "has no bound and can never fire", "give it max, min or worse_than_stable_by")
         if alarm.max is not None and alarm.min is not None and alarm.min >= alarm.max:
             yield Problem(f"{path}.min", f"must be less than max ({alarm.max:g})")
+        if alarm.no_data is NoData.FAIL and any(not step.bake for _, step in _valid_items(data, "steps", StepSpec)):
+            hint = "give every step a bake, or use no_data: hold"
+            yield Problem(f"{path}.no_data", "a step without a bake would fail before its first request", hint)
         if alarm.signal not in known_signals:
             yield Problem(
                 f"{path}.signal", f"no source measures {alarm.signal!r}", nearest(alarm.signal, known_signals)

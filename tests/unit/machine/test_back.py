@@ -249,6 +249,24 @@ def test_a_policy_of_somebody_else_is_waited_out_before_the_first_request() -> N
     assert run.world.now.second >= 20 and run.state.epoch == 8
 
 
+def test_a_policy_left_over_from_before_is_removed_before_the_first_request() -> None:
+    world = world_of("a")
+    run = run_of(world)
+    node = world.nodes[A]
+    node.policy, node.epoch, node.last_epoch = TrafficPolicy(ModelName("m"), V1, {V2: 25.0}), 7, 7
+    node.breakers[V2] = "5 consecutive failures"
+    assert run.to_end() is Phase.SUCCEEDED
+    assert "a traffic policy is left over from before on a" in run.reasons or kinds(run)[0] == "ClearTraffic"
+
+
+def test_without_any_node_nothing_is_decided() -> None:
+    run = run_of().until_weight(5)
+    run.world.nodes.clear()
+    decision = run.tick()
+    assert (decision.state.phase, decision.actions) == (Phase.PROGRESSING, ())
+    assert decision.reason == "no node is known, so nothing is decided"
+
+
 def test_the_first_version_has_nothing_to_return_to() -> None:
     run = run_of(world_of("a", stable=None), spec_of(final_bake="30s"), stable=None).until(Phase.BAKING)
     run.verdict = lambda run: judged(Verdict.FAIL)

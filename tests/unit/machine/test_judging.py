@@ -50,6 +50,12 @@ def test_the_bake_counts_from_the_moment_the_weight_is_in_force() -> None:
     assert not is_bake_over(state.evolve(step_since=None), spec_of(), START + timedelta(seconds=99))
 
 
+def test_without_a_final_bake_no_data_can_be_missed_after_promotion() -> None:
+    state = run_of().state.evolve(phase=Phase.BAKING, weight_pct=100.0, step_since=at(10))
+    assert is_bake_over(state, spec_of(final_bake="5s"), START + timedelta(seconds=99))
+    assert not is_bake_over(state, spec_of(final_bake="0s"), START + timedelta(seconds=99))
+
+
 def test_a_rollout_remembers_since_when_stable_has_served_beside_the_candidate() -> None:
     run = run_of().until_weight(50)
     since = run.state.step_since

@@ -169,11 +169,15 @@ def test_what_is_not_one_mapping_in_yaml_is_refused_with_its_line(text: str, sai
             "alarms[0].probe: error_rate is measured on user",
         ),
         ("alarms: [{name: a, signal: probe_score, min: 0.5}]", "alarms[0].probe: probe_score needs a probe file"),
+        (
+            "steps: [{weight: 5}]\nalarms: [{name: a, signal: error_rate, max: 1, no_data: fail}]",
+            "alarms[0].no_data: a step without a bake would fail before its first request",
+        ),
         ("alarms: [{name: a, signal: latency_p95, action: page, max: 1}]", "alarms[0].action: 'page' does not exist"),
     ],
 )
 def test_each_mistake_has_its_sentence(line: str, said: str) -> None:
-    found = problems(canary(line))
+    found = problems("model: m\n" + line if line.startswith("steps") else canary(line))
     assert any(problem.startswith(said) for problem in found), found
 
 
