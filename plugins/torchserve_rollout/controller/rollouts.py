@@ -75,7 +75,8 @@ class Rollouts:
 
         Raises:
             UsageError: names that cannot be, or a spec for another model. SpecError: a probe file is broken.
-            NotFoundError: no such version, or no spec. RefusedError: the version is live already.
+            NotFoundError: no such version, or no spec. IntegrityError: its archive is damaged.
+            RefusedError: the version is live already.
             RolloutInProgress: the model has a rollout that has not ended. ServerUnreachable: TorchServe is away.
         """
         name, candidate = _checked_names(model, version)
@@ -258,9 +259,14 @@ class Rollouts:
         return CompletedVersion(model, version, max(1, workers), self._clock.now(), RolloutId(""))
 
     def _check_is_there(self, model: ModelName, version: VersionName, nodes: dict[NodeName, NodeStatus]) -> None:
-        if all(version in node.versions for node in nodes.values()):
-            return
-        self._catalogue.get(model, version)
+        """Return if ``version`` can be brought up: its archive is sound, or it is registered everywhere by hand."""
+        try:
+            entry = self._catalogue.get(model, version)
+        except NotFoundError:
+            if all(version in node.versions for node in nodes.values()):
+                return
+            raise
+        self._catalogue.verify(entry)
 
     def _default_spec(self, model: ModelName, stable: VersionName | None) -> RolloutSpec:
         path = self._specs_dir / f"{model}.yaml"
