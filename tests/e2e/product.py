@@ -82,23 +82,28 @@ class Product:
 
     # -- given --------------------------------------------------------------------------------------------------
 
-    def package(self, version: str, *, fault: str | None = None, model: str = MODEL) -> None:
-        """A version of the null model whose behaviour the test can turn bad while it serves."""
+    def package(self, version: str, *, load: str | None = None, model: str = MODEL) -> None:
+        """A version of the null model whose behaviour the test can turn bad while it serves.
+
+        ``load`` makes it fail while it loads: raise, runtime_error, memory_error, exit, hang.
+        """
         config = self.home / f"{model}-{version}.yaml"
         config.write_text(yaml.safe_dump({"handler": {"fault_file": str(self.fault_file(version, model))}}))
-        if fault is not None:
-            self.turn(version, fault, model=model)
+        if load is not None:
+            self.fault_file(version, model).write_text(json.dumps({"load": load}))
         done = self.cli("package", model, version, "--handler", str(FAULTY_HANDLER), "--config", str(config))
         assert done.code == 0, done.err
 
     def fault_file(self, version: str, model: str = MODEL) -> Path:
         return self.home / "faults" / f"{model}-{version}.json"
 
-    def turn(self, version: str, mode: str, *, model: str = MODEL, **arguments: float) -> None:
+    def turn(
+        self, version: str, mode: str, *, model: str = MODEL, arguments: Mapping[str, float] | None = None
+    ) -> None:
         """Switch a live version to another behaviour: ok, raise, exit, memory_error, hang, slow …"""
         path = self.fault_file(version, model)
         half = path.with_suffix(".half")
-        half.write_text(json.dumps({"mode": mode, **arguments}))
+        half.write_text(json.dumps({"mode": mode, **(arguments or {})}))
         half.replace(path)
 
     def write_spec(self, changes: Mapping[str, Any] | None = None, name: str = "spec.yaml") -> Path:
@@ -172,9 +177,7 @@ class Product:
         try:
             wait_until(holds, deadline_s, what)
         except AssertionError as error:
-            raise AssertionError(
-                f"{error}\nlast seen: {json.dumps(last, indent=2)}\n{self.server.log_tail(120)}"
-            ) from None
+            raise AssertionError(f"{error}\nlast seen: {json.dumps(last, indent=2)}\n{self.story()}") from None
         return last
 
     def wait_for_end(self, model: str = MODEL, deadline_s: float = 90.0) -> dict[str, Any]:
@@ -206,7 +209,23 @@ class Product:
         try:
             wait_until(answers, deadline_s, "the controller to answer")
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.server.log_tail(120)}") from None
+            raise AssertionError(f"{error}\n{self.story()}") from None
+
+    def story(self, lines: int = 60) -> str:
+        """The end of the log without the polling of the controller, for failure messages."""
+        noise = (
+            "ACCESS_LOG",
+            "HttpRequestHandler - Running",
+            "[METRICS]",
+            "Flushing req",
+            "Looping backend",
+            "RestJob",
+            "Backend response time",
+            "Backend received",
+            "Sending response",
+        )
+        told = [line for line in self.server.log().splitlines() if not any(part in line for part in noise)]
+        return "\n".join(told[-lines:])
 
     def controller(self) -> psutil.Process:
         """The embedded controller's process."""

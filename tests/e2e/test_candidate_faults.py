@@ -39,13 +39,14 @@ def test_no_user_request_fails_while_a_bad_candidate_is_taken_back(
 ) -> None:
     version = f"2-{fault}-{weight}"
     product.package(version)
-    with product.traffic(REQUESTS) as warm_up:
+    with product.traffic(100_000, users=4) as warm_up:
         product.start(version, spec_that_waits_at(weight))
-        product.wait_for(f"weight {weight}", lambda seen: seen["weight_pct"] == weight)
+        phase = "BAKING" if weight == 100 else "PROGRESSING"
+        product.wait_for(f"weight {weight}", lambda seen: seen["weight_pct"] == weight and seen["phase"] == phase)
     assert not warm_up.log.failed
 
     traffic = product.traffic(REQUESTS)
-    product.turn(version, fault, **arguments)
+    product.turn(version, fault, arguments=arguments)
     log = traffic.start().finish()
     ended = product.wait_for_end()
 

@@ -83,7 +83,7 @@ def test_the_controller_ends_with_torchserve(product: Product) -> None:
 
 def test_a_candidate_killed_while_it_is_prepared_leaves_nothing_behind(product: Product) -> None:
     product.live("1.0")
-    product.package("2.0", fault="exit_on_load")
+    product.package("2.0", load="exit")
     product.start("2.0", {"prepare": {"timeout": "15s"}})
     ended = product.wait_for_end()
     assert ended["phase"] == "ABORTED"

@@ -58,10 +58,10 @@ def test_01_traffic_that_names_no_version_is_still_counted_per_version(product: 
         assert counted == log.versions()[version]
 
 
-@pytest.mark.parametrize("fault", ["runtime_error_on_load", "memory_error_on_load", "exit_on_load"])
-def test_02_and_03_a_version_that_cannot_load_is_not_left_registered(product: Product, fault: str) -> None:
-    version = fault.replace("_", "-")
-    product.package(version, fault=fault)
+@pytest.mark.parametrize("load", ["runtime_error", "memory_error", "exit"])
+def test_02_and_03_a_version_that_cannot_load_is_not_left_registered(product: Product, load: str) -> None:
+    version = f"loads-with-{load}"
+    product.package(version, load=load)
     product.start(version, {**ONE_STEP, "prepare": {"timeout": "8s"}})
     ended = product.wait_for_end()
     assert ended["phase"] == "ABORTED"
@@ -69,7 +69,7 @@ def test_02_and_03_a_version_that_cannot_load_is_not_left_registered(product: Pr
 
 
 def test_04_requests_to_a_version_that_never_loads_do_not_hang(product: Product, node: Node) -> None:
-    product.package("unloadable", fault="runtime_error_on_load")
+    product.package("unloadable", load="runtime_error")
     node.models.register(ModelName(MODEL), VersionName("unloadable"), f"{MODEL}-unloadable.mar")
     try:
         node.models.scale(ModelName(MODEL), VersionName("unloadable"), 1)
@@ -88,7 +88,7 @@ def test_04_requests_to_a_version_that_never_loads_do_not_hang(product: Product,
 
 
 def test_05_a_version_is_drained_before_it_is_unregistered(product: Product, baking: str) -> None:
-    product.turn(baking, "slow", seconds=0.8)
+    product.turn(baking, "slow", arguments={"seconds": 0.8})
     traffic = product.traffic(16, users=16).start()
     wait_until(lambda: (product.policy() or {})["in_flight"].get(baking, 0) > 0, 10, "requests on the candidate")
     assert product.cli("abort", MODEL).code == 0
