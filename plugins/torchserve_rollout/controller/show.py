@@ -27,7 +27,7 @@ def rollout_view(record: RolloutRecord) -> RolloutView:
         strategy=record.spec.strategy.value,
         phase=state.phase.value,
         is_terminal=state.phase.is_terminal,
-        reason=state.reason,
+        reason=record.sentence or state.reason,
         weight_pct=state.weight_pct,
         step=state.step_index,
         steps=len(steps_of(record.spec, state.stable)),

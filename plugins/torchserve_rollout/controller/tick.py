@@ -122,6 +122,7 @@ class RolloutTick:
             TickRecord(
                 at=now,
                 state=decision.state,
+                sentence=decision.reason,
                 events=tuple(events),
                 taken_commands=tuple(each.id for each in commands),
                 alarms=self._alarms,

@@ -63,7 +63,7 @@ class Journal:
                         spec_text=record.spec_text,
                         created_at=record.created_at,
                         started_by=record.started_by,
-                        **_standing(state, ()),
+                        **_standing(state, (), sentence),
                     )
                 )
                 _append(connection, record.created_at, state, [accepted])
@@ -126,7 +126,10 @@ class Journal:
             connection.execute(
                 update(tables.rollouts)
                 .where(tables.rollouts.c.id == state.rollout_id)
-                .values(**_standing(state, tick.alarms), ended_at=tick.at if state.phase.is_terminal else None)
+                .values(
+                    **_standing(state, tick.alarms, tick.sentence),
+                    ended_at=tick.at if state.phase.is_terminal else None,
+                )
             )
             _append(connection, tick.at, state, tick.events)
             if tick.taken_commands:
@@ -208,10 +211,11 @@ class Journal:
             return [_completed(row) for row in connection.execute(select(table).where(table.c.seq.in_(newest)))]
 
 
-def _standing(state: RolloutState, alarms: tuple[AlarmVerdict, ...]) -> dict[str, Any]:
+def _standing(state: RolloutState, alarms: tuple[AlarmVerdict, ...], sentence: str) -> dict[str, Any]:
     return {
         "phase": state.phase.value,
         "state": state_to_json(state),
+        "sentence": sentence,
         "alarms": _ALARMS.dump_python(alarms, mode="json"),
     }
 
@@ -255,6 +259,7 @@ def _record(row: Row[Any]) -> RolloutRecord:
         state=state_from_json(row.state),
         ended_at=row.ended_at,
         alarms=_ALARMS.validate_python(row.alarms),
+        sentence=row.sentence,
     )
 
 

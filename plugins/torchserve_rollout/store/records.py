@@ -55,7 +55,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RolloutRecord:
-    """One rollout: what was asked for, and where it stands. ``spec_text`` is the file as written, if there was one."""
+    """One rollout: what was asked for, and where it stands.
+
+    ``spec_text`` is the spec as YAML; ``sentence`` what its last tick said, fresher than the reason in ``state``.
+    """
 
     spec: RolloutSpec
     spec_text: str
@@ -64,6 +67,7 @@ class RolloutRecord:
     state: RolloutState
     ended_at: datetime | None = None
     alarms: tuple[AlarmVerdict, ...] = ()
+    sentence: str = ""
 
     @property
     def id(self) -> RolloutId:
@@ -107,3 +111,4 @@ class TickRecord:
     alarms: tuple[AlarmVerdict, ...] = ()
     evidence: TickEvidence | None = None
     completed: CompletedVersion | None = None
+    sentence: str = ""

@@ -58,6 +58,7 @@ rollouts = Table(
     Column("ended_at", UtcDateTime),
     Column("phase", String(20), nullable=False),
     Column("state", JSON, nullable=False),
+    Column("sentence", Text, nullable=False),
     Column("alarms", JSON, nullable=False),
     Index("rollouts_by_model", "model", "created_at"),
     # Two callers at once: the database lets only one of them start.

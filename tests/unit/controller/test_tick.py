@@ -61,6 +61,7 @@ def test_a_quiet_tick_writes_no_line(tmp_path: Path) -> None:
     for _ in range(20):
         driven.tick()
     assert driven.journal.events(driven.id) == before
+    assert "paused" in driven.journal.rollout(driven.id).sentence, "but says how it stands"
 
 
 def test_a_bad_candidate_is_judged_on_evidence_that_is_kept(tmp_path: Path) -> None:
