@@ -30,6 +30,17 @@ def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
     assert Journal(open_database(url)).rollout("assistant").started_by == "ada"
 
 
+def test_a_journal_of_an_earlier_release_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    engine = open_database(url)
+    Journal(engine).create(new_record(), "accepted")
+    with engine.begin() as connection:  # as release 0001 left it
+        connection.execute(text("ALTER TABLE rollouts DROP COLUMN sentence"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    engine.dispose()
+    assert Journal(open_database(url)).rollout("assistant") == new_record()
+
+
 def test_many_processes_may_open_a_new_journal_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'journal.db'}"
     run_together(lambda _: open_database(url).dispose(), 6)

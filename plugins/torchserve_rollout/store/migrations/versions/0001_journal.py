@@ -28,7 +28,6 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime),
         sa.Column("phase", sa.String(20), nullable=False),
         sa.Column("state", sa.JSON, nullable=False),
-        sa.Column("sentence", sa.Text, nullable=False),
         sa.Column("alarms", sa.JSON, nullable=False),
     )
     op.create_index("rollouts_by_model", "rollouts", ["model", "created_at"])
