@@ -13,6 +13,7 @@ import org.pytorch.serve.wlm.Model;
 import org.torchserve.rollout.routing.Answer;
 import org.torchserve.rollout.routing.Attempt;
 import org.torchserve.rollout.routing.Dispatcher;
+import org.torchserve.rollout.routing.Outcome;
 import org.torchserve.rollout.routing.Role;
 
 /** One attempt as TorchServe's queues know it. What the worker says goes to the attempt, never to a connection. */
@@ -95,15 +96,13 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
     }
 
     @Override
-    public boolean isLost() {
-        if (TorchServeVersions.find(getModelName(), getModelVersion()) != model
-                || !TorchServeVersions.hasWorkers(model)) {
-            return true;
+    public Outcome lost() {
+        boolean unregistered = TorchServeVersions.find(getModelName(), getModelVersion()) != model;
+        if (unregistered || !TorchServeVersions.hasWorkers(model)) {
+            return Outcome.NO_CAPACITY;
         }
         // Stable's requests wait for a worker that restarts; a candidate's need not, stable is there.
-        return attempt.route().role() == Role.CANDIDATE
-                && !isTaken()
-                && !TorchServeVersions.hasLoadedWorker(model);
+        return attempt.route().role() == Role.CANDIDATE && !isTaken() ? TorchServeVersions.absence(model) : null;
     }
 
     @Override

@@ -16,6 +16,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.torchserve.rollout.routing.Attempt;
 import org.torchserve.rollout.routing.Dispatcher;
+import org.torchserve.rollout.routing.Outcome;
 import org.torchserve.rollout.routing.Problem;
 import org.torchserve.rollout.routing.Role;
 import org.torchserve.rollout.routing.Route;
@@ -40,14 +41,15 @@ final class TorchServeRequest implements Dispatcher {
         if (model == null) {
             throw notRegistered(route);
         }
-        if (route.role() == Role.CANDIDATE && !TorchServeVersions.hasLoadedWorker(model)) {
-            throw noCapacity(route);
+        Outcome absence = route.role() == Role.CANDIDATE ? TorchServeVersions.absence(model) : null;
+        if (absence != null) {
+            throw unavailable(route, absence);
         }
         countRequest(route);
         AttemptJob job = new AttemptJob(attempt, model, inputFor(model), defaultDeadlineS);
         try {
             if (!ModelManager.getInstance().addJob(job)) {
-                throw noCapacity(route);
+                throw unavailable(route, Outcome.NO_CAPACITY);
             }
         } catch (ModelNotFoundException | ModelVersionNotFoundException unregisteredJustNow) {
             throw notRegistered(route);
@@ -93,15 +95,15 @@ final class TorchServeRequest implements Dispatcher {
         }
     }
 
-    private static RefusedException noCapacity(Route route) {
+    private static RefusedException unavailable(Route route, Outcome why) {
         String message = ApiUtils.getStreamingInferenceErrorResponseMessage(route.model(), route.version());
-        return new RefusedException(new Problem(503, "ServiceUnavailableException", message));
+        return new RefusedException(why, new Problem(503, "ServiceUnavailableException", message));
     }
 
     private static RefusedException notRegistered(Route route) {
         String message =
                 "Model version: " + route.version() + " does not exist for model: " + route.model();
         return new RefusedException(
-                new Problem(404, ModelVersionNotFoundException.class.getSimpleName(), message));
+                Outcome.NO_CAPACITY, new Problem(404, ModelVersionNotFoundException.class.getSimpleName(), message));
     }
 }

@@ -1,10 +1,12 @@
 package org.torchserve.rollout.gateway;
 
+import java.util.List;
 import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
 import org.pytorch.serve.wlm.Model;
 import org.pytorch.serve.wlm.ModelManager;
 import org.pytorch.serve.wlm.WorkerState;
 import org.pytorch.serve.wlm.WorkerThread;
+import org.torchserve.rollout.routing.Outcome;
 import org.torchserve.rollout.routing.Versions;
 
 /** What TorchServe has registered, and whether it has workers. */
@@ -33,16 +35,20 @@ public final class TorchServeVersions implements Versions {
         return !ModelManager.getInstance().getWorkers(model.getModelVersionName()).isEmpty();
     }
 
-    /** True if a worker has the model loaded; TorchServe itself also queues for workers that never will. */
-    static boolean hasLoadedWorker(Model model) {
-        for (WorkerThread worker : ModelManager.getInstance().getWorkers(model.getModelVersionName())) {
+    /**
+     * Why nobody would take a request now, or null if a worker has the model loaded. Workers that are there but not loaded
+     * crashed, or never came up, which is the version's own fault; TorchServe itself queues for them all the same.
+     */
+    static Outcome absence(Model model) {
+        List<WorkerThread> workers = ModelManager.getInstance().getWorkers(model.getModelVersionName());
+        for (WorkerThread worker : workers) {
             WorkerState state = worker.getState();
             // After a crash an asynchronous worker stays in STARTED for good although it serves.
             if (state == WorkerState.WORKER_MODEL_LOADED
                     || state == WorkerState.WORKER_STARTED && model.isAsyncCommunication()) {
-                return true;
+                return null;
             }
         }
-        return false;
+        return workers.isEmpty() ? Outcome.NO_CAPACITY : Outcome.WORKER_DIED;
     }
 }

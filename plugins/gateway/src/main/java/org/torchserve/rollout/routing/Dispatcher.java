@@ -10,8 +10,8 @@ public interface Dispatcher {
         /** Nanoseconds until a worker took it; -1 if none did or it is not known. */
         long queueNanos();
 
-        /** True if no answer can come any more: the version is gone, or nobody is left who would take the attempt. */
-        boolean isLost();
+        /** Why no answer can come any more: the version is gone, or nobody is left who would take it; null while one can. */
+        Outcome lost();
 
         /** Nobody waits for the answer any more. */
         void abandon();
@@ -24,11 +24,17 @@ public interface Dispatcher {
     final class RefusedException extends Exception {
         private static final long serialVersionUID = 1L;
 
+        private final Outcome outcome;
         private final transient Problem problem;
 
-        public RefusedException(Problem problem) {
+        public RefusedException(Outcome outcome, Problem problem) {
             super(problem.message(), null, false, false);
+            this.outcome = outcome;
             this.problem = problem;
+        }
+
+        public Outcome outcome() {
+            return outcome;
         }
 
         public Problem problem() {

@@ -30,7 +30,7 @@ public final class Exchange {
         try {
             attempt.dispatched = dispatcher.dispatch(attempt);
         } catch (Dispatcher.RefusedException refused) {
-            fail(attempt, Outcome.NO_CAPACITY, refused.problem());
+            fail(attempt, refused.outcome(), refused.problem());
             return;
         }
         double deadlineS = route.deadlineS() > 0 ? route.deadlineS() : attempt.dispatched.modelDeadlineS();
@@ -87,14 +87,15 @@ public final class Exchange {
     }
 
     synchronized void checkLost() {
-        if (current != null && current.dispatched.isLost()) {
+        Outcome lost = current == null ? null : current.dispatched.lost();
+        if (lost != null) {
             Route route = current.route();
             String message =
                     String.format(
                             "Model \"%s\" version %s lost its workers or was unregistered while the request waited."
                                     + " Check GET /models/%s/%s on the management port.",
                             route.model(), route.version(), route.model(), route.version());
-            fail(current, Outcome.NO_CAPACITY, new Problem(503, "ServiceUnavailableException", message));
+            fail(current, lost, new Problem(503, "ServiceUnavailableException", message));
         }
     }
 
@@ -155,7 +156,9 @@ public final class Exchange {
         leave(attempt);
         shared.forget(this);
         boolean failedToo = outcome == Outcome.CLIENT_ERROR || outcome.isCharged() && !attempt.streaming;
-        boolean inputToBlame = replaced != null && replacedOutcome != Outcome.NO_CAPACITY && failedToo;
+        // A version that never saw the input cannot be excused by it.
+        boolean sawInput = replaced != null && replaced.dispatched != null && replacedOutcome != Outcome.NO_CAPACITY;
+        boolean inputToBlame = sawInput && failedToo;
         settleReplaced(inputToBlame);
         count(attempt, inputToBlame && outcome.isCharged() ? Outcome.BAD_INPUT : outcome);
     }

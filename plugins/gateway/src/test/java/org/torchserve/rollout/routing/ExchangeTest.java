@@ -22,7 +22,7 @@ public class ExchangeTest {
     private final List<Attempt> abandoned = new ArrayList<>();
     private final List<String> without = new ArrayList<>();
     private long nowNanos = Policies.SECOND;
-    private boolean lost;
+    private Outcome lost;
     private final PolicyBook book = new PolicyBook(() -> nowNanos);
     private final Router router = new Router(book, versions, () -> 0.0, () -> nowNanos);
     private final Exchanges exchanges = new Exchanges(router, this::after, new Counted(), () -> nowNanos);
@@ -84,7 +84,8 @@ public class ExchangeTest {
         public Dispatched dispatch(Attempt attempt) throws RefusedException {
             String version = attempt.route().version();
             if (without.contains(version)) {
-                throw new RefusedException(new Problem(503, "ServiceUnavailableException", "no worker"));
+                throw new RefusedException(
+                        Outcome.NO_CAPACITY, new Problem(503, "ServiceUnavailableException", "no worker"));
             }
             attempts.add(attempt);
             return new Dispatched() {
@@ -94,7 +95,7 @@ public class ExchangeTest {
                 }
 
                 @Override
-                public boolean isLost() {
+                public Outcome lost() {
                     return lost;
                 }
 
@@ -317,12 +318,23 @@ public class ExchangeTest {
     @Test
     public void aVersionThatIsUnregisteredUnderARequestIsReplayedAtOnce() {
         request();
-        lost = true;
+        lost = Outcome.NO_CAPACITY;
         exchanges.checkLost();
-        lost = false;
+        lost = null;
         attempts.get(1).answered(ok("hello"));
         assertHeard("200 hello WHOLE from 1.0 instead");
         assertTrue(counted.contains("2.0 candidate no_capacity"));
+    }
+
+    @Test
+    public void requestsThatFindTheCandidatesWorkersDeadAreCharged() {
+        request();
+        lost = Outcome.WORKER_DIED;
+        exchanges.checkLost();
+        lost = null;
+        attempts.get(1).answered(ok("hello"));
+        assertHeard("200 hello WHOLE from 1.0 instead");
+        assertTrue(counted.contains("2.0 candidate worker_died"));
     }
 
     @Test
