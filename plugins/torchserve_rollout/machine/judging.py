@@ -10,7 +10,7 @@ from torchserve_rollout.analysis.samples import TickEvidence, accumulate
 from torchserve_rollout.analysis.verdict import Judgement
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
-from torchserve_rollout.spec.plan import steps_of
+from torchserve_rollout.spec.plan import final_bake_of, steps_of
 from torchserve_rollout.spec.schema import RolloutSpec
 
 
@@ -24,6 +24,8 @@ def judge_window(
     stable gets no requests: its samples are then those of the last window in which it did.
     """
     since = state.step_since
+    if state.stable is None:
+        return None  # a first version: there is nobody to compare with, and nobody to return to
     if since is None or not (state.phase.is_armed or state.phase is Phase.HELD):
         return None
     ledger = accumulate(evidence, since, stable_since=baseline_of(state) if state.weight_pct >= 100 else None)
@@ -47,4 +49,4 @@ def is_bake_over(state: RolloutState, spec: RolloutSpec, now: datetime) -> bool:
     steps = steps_of(spec, state.stable)
     if state.phase is Phase.PROGRESSING and state.step_index < len(steps):
         return baked_s >= steps[state.step_index].bake
-    return state.phase is Phase.BAKING and 0 < spec.final_bake <= baked_s
+    return state.phase is Phase.BAKING and 0 < final_bake_of(spec, state.stable) <= baked_s

@@ -23,6 +23,7 @@ from torchserve_rollout.machine.sentences import other_defaults
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import clear, steer
+from torchserve_rollout.spec.plan import final_bake_of
 from torchserve_rollout.units import format_duration
 
 
@@ -71,7 +72,7 @@ def baking(tick: Tick) -> Decision:
 
 
 def _watch(tick: Tick, state: RolloutState, actions: list[Action], world: list[str]) -> Decision:
-    bake_s = 0.0 if state.is_bake_waived else tick.spec.final_bake
+    bake_s = 0.0 if state.is_bake_waived else final_bake_of(tick.spec, tick.stable)
     # At least one look at the candidate as the default, even without a bake.
     baked_s = min(tick.elapsed_s(state.phase_since), tick.elapsed_s(state.step_since))
     is_baked = state.step_since is not None and baked_s >= bake_s and tick.now > state.phase_since
@@ -105,6 +106,7 @@ def _close(tick: Tick) -> Decision:
     actions = [action for node in tick.reachable if (action := clear(tick, node)) is not None]
     if actions:
         return tick.stay(state, actions, f"{tick.candidate} is accepted; the traffic policy is being removed")
-    baked = f" and baked {format_duration(round(tick.elapsed_s(state.phase_since)))}" if tick.spec.final_bake else ""
+    is_watched = final_bake_of(tick.spec, tick.stable) > 0
+    baked = f" and baked {format_duration(round(tick.elapsed_s(state.phase_since)))}" if is_watched else ""
     kept = f"; {tick.stable} stays loaded" if tick.stable else ""
     return tick.go(Trigger.BAKED, f"{tick.candidate} is live on every node{baked}{kept}")

@@ -43,6 +43,11 @@ def steps_of(spec: RolloutSpec, stable: VersionName | None) -> tuple[StepSpec, .
     return spec.steps
 
 
+def final_bake_of(spec: RolloutSpec, stable: VersionName | None) -> float:
+    """Seconds of the final bake: none for a model's first version, which can neither be compared nor rolled back."""
+    return spec.final_bake if stable is not None else 0.0
+
+
 def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) -> Plan:
     """What ``spec`` would do to bring ``candidate`` live beside ``stable``, which is None for a first version."""
     planned = list(_prepare(spec, candidate))
@@ -55,23 +60,19 @@ def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) 
     planned.append(
         PlannedStep("promote", 100.0, 0.0, 0, start_s, f"{candidate} becomes the default version on every node")
     )
-    kept = f"; {stable} stays loaded and the alarms stay armed" if stable else ""
-    planned.append(
-        PlannedStep(
-            "final bake",
-            100.0,
-            spec.final_bake,
-            0,
-            start_s,
-            f"{candidate} takes all requests for {format_duration(spec.final_bake)}{kept}",
+    bake_s = final_bake_of(spec, stable)
+    if stable is not None:
+        sentence = (
+            f"{candidate} takes all requests for {format_duration(bake_s)}; "
+            f"{stable} stays loaded and the alarms stay armed"
         )
-    )
+        planned.append(PlannedStep("final bake", 100.0, bake_s, 0, start_s, sentence))
     return Plan(
         model=spec.model,
         stable=stable,
         candidate=candidate,
         steps=tuple(planned),
-        duration_s=start_s + spec.final_bake,
+        duration_s=start_s + bake_s,
         alarms=tuple(f"{alarm.name}: {rule_in_words(alarm)}, then {alarm.action}" for alarm in spec.alarms),
         warnings=tuple(_warnings(spec, stable)),
     )
@@ -122,7 +123,10 @@ def _prepare(spec: RolloutSpec, candidate: VersionName) -> Iterator[PlannedStep]
 def _warnings(spec: RolloutSpec, stable: VersionName | None) -> Iterator[str]:
     if stable is None:
         if spec.steps:
-            yield f"{spec.model} has no stable version yet: the steps are left out and nothing can be rolled back to"
+            yield (
+                f"{spec.model} has no stable version yet: steps, alarms and final bake are left out, "
+                "and there is nothing to roll back to"
+            )
         return
     if not spec.alarms:
         yield "no alarms: only the gateway's breaker can stop a bad version"

@@ -39,10 +39,10 @@ def test_a_canary_is_laid_out_step_by_step() -> None:
 
 def test_the_first_version_of_a_model_has_no_steps_and_says_so() -> None:
     planned = plan(spec_of(gates=[{"probe": "smoke.yaml", "min_score": 0.9}]), None, V1)
-    assert [step.name for step in planned.steps] == ["prepare", "gate", "promote", "final bake"]
-    assert planned.duration_s == 1800
+    assert [step.name for step in planned.steps] == ["prepare", "gate", "promote"]
+    assert planned.duration_s == 0
     assert planned.warnings == (
-        "m has no stable version yet: the steps are left out and nothing can be rolled back to",
+        "m has no stable version yet: steps, alarms and final bake are left out, and there is nothing to roll back to",
     )
 
 
