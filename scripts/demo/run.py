@@ -122,25 +122,16 @@ def default_story(followed: Followed, moves: TrafficMoves) -> str:
 def summary(results: list[Result]) -> Table:
     """The closing table."""
     table = Table(title="What happened", title_justify="left")
-    for column in (
-        "version",
-        "ended",
-        "seconds",
-        "requests",
-        "failed",
-        "answered by",
-        "first bad answer → weight 0",
-        "default",
-    ):
+    for column in ("version", "ended", "took", "requests", "answered by", "first bad answer to weight 0", "default"):
         table.add_column(column)
     for result in results:
         zero = result.first_bad_to_zero_s
+        failed = sum(answer.is_failed for answer in result.answers)
         table.add_row(
             result.chapter.version,
             ("[green]" if result.is_as_told else "[bold red]") + result.followed.rollout["phase"] + "[/]",
-            f"{result.seconds:.0f}",
-            str(len(result.answers)),
-            str(sum(answer.is_failed for answer in result.answers)),
+            f"{result.seconds:.0f} s",
+            f"{len(result.answers)}, {failed} failed" if result.answers else "none yet",
             ", ".join(f"{version} × {count}" for version, count in by_version(result.answers).items()) or "–",
             "–" if zero is None else f"{zero:.1f} s",
             result.default_story,
@@ -177,7 +168,8 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave TorchServe running")
     parser.add_argument("--home", type=Path, default=ROOT / "demo", help="directory to run in (default: demo/)")
     arguments = parser.parse_args()
-    console = Console(highlight=False)
+    # Not a terminal (a log, CI): wide enough that no table is squeezed.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     home = Home(arguments.home.resolve())
     began = time.monotonic()
     is_started = is_good = False

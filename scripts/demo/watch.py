@@ -13,6 +13,8 @@ import requests
 from rich.console import Console
 from rich.text import Text
 
+# Left out: "done", which repeats action by action what "decided" has announced.
+TOLD_KINDS = frozenset({"accepted", "decided", "verdict", "command", "failed", "drift"})
 VERDICT_STYLES = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow", "ERROR": "red"}
 PHASE_STYLES = {"SUCCEEDED": "bold green", "ABORTED": "bold red", "ROLLED_BACK": "bold red", "HELD": "bold yellow"}
 
@@ -97,7 +99,8 @@ def follow(
         ).json()
         for event in fresh:
             events.append(event)
-            console.print(row(event, rollout["candidate"], began))
+            if event["kind"] in TOLD_KINDS:
+                console.print(row(event, rollout["candidate"], began), soft_wrap=not console.is_terminal)
         if rollout["is_terminal"] or rollout["phase"] == "HELD" or time.monotonic() > end:
             return Followed(rollout, events)
         time.sleep(0.25)

@@ -15,7 +15,8 @@ Its behaviour is read anew for every request from a small JSON file named in mod
 
 With every mode may go ``"share": 0.3`` (of the requests, evenly spread; default all) and ``"spare_probes": true``
 (requests with a ``seed``, which probes send and users do not, stay well). At load the key ``"load"`` may say ``raise``,
-``runtime_error``, ``memory_error``, ``exit`` or ``hang``. Write the file with an atomic rename; a half-written one means ok.
+``runtime_error``, ``memory_error``, ``exit`` or ``hang``. Write the file with an atomic rename; a half-written one
+means ok.
 """
 
 from __future__ import annotations
