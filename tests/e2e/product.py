@@ -161,7 +161,11 @@ class Product:
         return dict(answer.json()) if answer.status_code == 200 else {}
 
     def wait_for(
-        self, what: str, condition: Callable[[dict[str, Any]], bool], deadline_s: float = 60.0
+        self,
+        what: str,
+        condition: Callable[[dict[str, Any]], bool],
+        deadline_s: float = 60.0,
+        model: str = MODEL,
     ) -> dict[str, Any]:
         """The rollout once ``condition`` holds of it."""
         last: dict[str, Any] = {}
@@ -169,7 +173,7 @@ class Product:
         def holds() -> bool:
             nonlocal last
             try:
-                last = self.rollout()
+                last = self.rollout(model)
             except requests.ConnectionError:
                 return False
             return bool(last) and condition(last)
@@ -182,9 +186,7 @@ class Product:
 
     def wait_for_end(self, model: str = MODEL, deadline_s: float = 90.0) -> dict[str, Any]:
         """The rollout in its terminal phase."""
-        return self.wait_for(
-            f"the rollout of {model} to end", lambda seen: seen["model"] == model and seen["is_terminal"], deadline_s
-        )
+        return self.wait_for(f"the rollout of {model} to end", lambda seen: seen["is_terminal"], deadline_s, model)
 
     def default_version(self, model: str = MODEL) -> str | None:
         answer = self.server.management("GET", f"/models/{model}")

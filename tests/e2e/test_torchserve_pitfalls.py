@@ -41,7 +41,9 @@ def baking(product: Product) -> Iterator[str]:
     version = f"c{time.time_ns() % 10**9}"
     product.package(version)
     product.start(version, ONE_STEP)
-    product.wait_for("weight 50", lambda seen: seen["weight_pct"] == 50)
+    wait_until(
+        lambda: (product.policy() or {}).get("effective_weights", {}).get(version) == 50, 30, "the gateway to split"
+    )
     yield version
     if not product.rollout()["is_terminal"]:
         product.cli("abort", MODEL)
