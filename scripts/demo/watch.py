@@ -98,12 +98,21 @@ def follow(
             f"{controller_url}/api/v1/rollouts/{ref}/events", params={"after": after}, headers=headers, timeout=30
         ).json()
         for event in fresh:
+            is_told = is_worth_telling(event, events)
             events.append(event)
-            if event["kind"] in TOLD_KINDS:
+            if is_told:
                 console.print(row(event, rollout["candidate"], began), soft_wrap=not console.is_terminal)
         if rollout["is_terminal"] or rollout["phase"] == "HELD" or time.monotonic() > end:
             return Followed(rollout, events)
         time.sleep(0.25)
+
+
+def is_worth_telling(event: dict[str, Any], before: list[dict[str, Any]]) -> bool:
+    """Whether ``event`` says something new: not an action already announced, nor a further step of the way back."""
+    way_back = ("ABORTING", "ROLLING_BACK")
+    if event["kind"] not in TOLD_KINDS or event.get("verdict") == "FAIL" and event["kind"] == "verdict":
+        return False
+    return event["phase"] not in way_back or all(each["phase"] not in way_back for each in before)
 
 
 def row(event: dict[str, Any], version: str, began: float) -> Text:
