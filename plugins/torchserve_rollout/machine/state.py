@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from torchserve_rollout.machine.phases import PauseReason, Phase
 from torchserve_rollout.model import ModelName, NodeName, RolloutId, VersionName, Word
@@ -49,9 +50,9 @@ class RolloutState:
     ended_by: str = ""
     """What caused the way back: ``alarm:<name>``, ``operator``, ``prepare``, ``breaker``; empty while all is well."""
 
-    def evolve(self, **changes: object) -> RolloutState:
+    def evolve(self, **changes: Any) -> RolloutState:
         """A copy with some fields changed."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return replace(self, **changes)
 
 
 class CommandKind(Word):
