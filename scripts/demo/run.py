@@ -189,8 +189,13 @@ def main() -> int:
             home.forget_run()
     if is_good:
         console.print(f"[bold green]All four rollouts ended as they must[/], {time.monotonic() - began:.0f} s in all.")
-        where = "cd demo && ts-rollout status" if arguments.keep else "scripts/quickstart.sh --keep leaves it running"
-        console.print(f"Next: {where}; the spec is config/rollouts/assistant.yaml; docs/ has the rest.")
+        console.print("Next: the spec is config/rollouts/assistant.yaml, docs/ has the rest, and")
+        if arguments.keep:
+            command = Path(sys.executable).with_name("ts-rollout")
+            console.print(f"  look around:  cd {home.directory} && {command} status", soft_wrap=True)
+            console.print(f"  stop it:      {home.how_to_stop}", soft_wrap=True)
+        else:
+            console.print("  look around:  scripts/quickstart.sh --keep leaves it running")
     return 0 if is_good else 1
 
 
