@@ -41,7 +41,7 @@ class Home:
     @property
     def how_to_stop(self) -> str:
         """The command that ends a TorchServe left running here; its pid file lies in its own TMPDIR."""
-        return f"TMPDIR={self.directory}/tmp {Path(sys.executable).with_name('torchserve')} --stop"
+        return f"TMPDIR={self.directory / 'tmp'} {Path(sys.executable).with_name('torchserve')} --stop"
 
     def prepare(self) -> None:
         """Lay the directory out; forget an earlier run's journal and logs.
@@ -56,7 +56,8 @@ class Home:
                     probe.bind(("127.0.0.1", port))
                 except OSError:
                     raise DemoError(
-                        f"port {port} is taken; free it and start again. An earlier --keep is stopped with: {self.how_to_stop}"
+                        f"port {port} is taken; free it and start again. "
+                        f"What an earlier --keep left is stopped with: {self.how_to_stop}"
                     ) from None
         self.forget_run()
         self.directory.mkdir(exist_ok=True)
