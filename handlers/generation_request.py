@@ -72,13 +72,15 @@ class GenerationRequest(SamplingParameters):
     stream: bool = False
 
 
-def read_request(item: Mapping[str, Any], defaults: SamplingParameters, max_new_tokens_limit: int) -> GenerationRequest:
-    """The request in one item of TorchServe's batch, with the version's defaults for what it leaves out.
+def check_request(
+    asked: Mapping[str, Any], defaults: SamplingParameters, max_new_tokens_limit: int
+) -> GenerationRequest:
+    """What was ``asked`` for, with the version's defaults for what it leaves out.
 
     Raises:
         InvalidRequest: carries all problems.
     """
-    values = {**defaults.model_dump(), **read_body(item)}
+    values = {**defaults.model_dump(), **asked}
     problems: list[str] = []
     try:
         request = GenerationRequest.model_validate(values)
@@ -86,9 +88,9 @@ def read_request(item: Mapping[str, Any], defaults: SamplingParameters, max_new_
         problems += [explain(detail) for detail in error.errors()]
     if (values.get("prompt") is None) == (values.get("messages") is None):
         problems.append("give either prompt or messages")
-    asked = values["max_new_tokens"]
-    if type(asked) is int and asked > max_new_tokens_limit:
-        problems.append(f"max_new_tokens: {asked} is over the limit of this version, {max_new_tokens_limit}")
+    tokens = values["max_new_tokens"]
+    if type(tokens) is int and tokens > max_new_tokens_limit:
+        problems.append(f"max_new_tokens: {tokens} is over the limit of this version, {max_new_tokens_limit}")
     if problems:
         raise InvalidRequest(problems)
     return request

@@ -5,7 +5,6 @@ TorchServe wants exactly one class in this module; everything else lives in its 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -18,12 +17,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers: a worker ne
 
 import torch
 
-from answer_chunks import CONTENT_TYPE, AnswerChunks
+from answer_chunks import AnswerChunks
+from answer_form import AnswerForm, OwnForm
 from answer_quality import is_empty, repetition_ratio
 from generation import Answer, TextGenerator
 from generation_metrics import GenerationMetrics, Sample
 from generation_options import read_options
-from generation_request import GenerationRequest, InvalidRequest, read_request
+from generation_request import GenerationRequest, InvalidRequest, check_request, read_body
+from openai_form import CHAT_PATH, COMPLETIONS_PATH, OpenAIForm
 
 logger = logging.getLogger(__name__)
 
@@ -48,20 +49,25 @@ class TextGenerationHandler:
         logger.info("%s %s ready after %.1f s", self.model_name, self.version, time.perf_counter() - began)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[str]:
-        """One JSON text for each request of the batch; a request that fails spoils only its own answer."""
+        """One text for each request of the batch; a request that fails spoils only its own answer."""
         return [self.handle_one(item, index, context, is_alone=len(data) == 1) for index, item in enumerate(data)]
 
     def handle_one(self, item: Mapping[str, Any], index: int, context: Any, *, is_alone: bool) -> str:
         """The answer to one request, or its error with the status set."""
         began = time.perf_counter()
-        chunks = AnswerChunks(context, index)
+        form = self._form(context, index)
+        chunks = AnswerChunks(context, index, form)
         try:
-            request = read_request(item, self.options.defaults, self.options.max_new_tokens_limit)
+            request = check_request(
+                form.values(read_body(item)), self.options.defaults, self.options.max_new_tokens_limit
+            )
             tokens = self.generator.encode(request)
             seed = secrets.randbits(48) if request.seed is None else request.seed
             answer = self.generator.answer(request, tokens, seed, chunks.send if request.stream else None)
         except InvalidRequest as invalid:
-            return self._refused(context, index, 400, "BadRequestException", "; ".join(invalid.problems))
+            context.set_response_status(400, "BadRequestException", index)
+            context.set_response_content_type(index, "application/json")
+            return form.error(400, "BadRequestException", "; ".join(invalid.problems), in_stream=False)
         except Exception as error:
             # Whatever went wrong inside the model: neighbours in the batch must still get their answers.
             logger.exception("%s %s failed a prompt", self.model_name, self.version)
@@ -70,26 +76,24 @@ class TextGenerationHandler:
                 raise MemoryError(str(error)) from error
             if chunks.count and is_alone:
                 raise  # too late for a status: TorchServe breaks the stream off, and the caller sees that
+            context.set_response_status(500, "InternalServerException", index)
+            context.set_response_content_type(index, "application/json")
             message = f"{type(error).__name__} while generating; see the worker's log"
-            return self._refused(context, index, 500, "InternalServerException", message)
+            return form.error(500, "InternalServerException", message, in_stream=chunks.count > 0)
         self._measure(context, index, answer, time.perf_counter() - began)
-        body = self._body(answer, seed if request.is_sampled else None)
+        told_seed = seed if request.is_sampled else None
         if request.stream:
-            context.set_response_content_type(index, CONTENT_TYPE)
-            return json.dumps({**body, "text": "", "done": True}, ensure_ascii=False) + "\n"
+            context.set_response_content_type(index, form.stream_type)
+            return form.end(answer, told_seed, is_first=not chunks.count)
         context.set_response_content_type(index, "application/json")
-        return json.dumps(body, ensure_ascii=False)
+        return form.whole(answer, told_seed)
 
-    def _body(self, answer: Answer, seed: int | None) -> dict[str, Any]:
-        body = {
-            "text": answer.text,
-            "finish_reason": answer.finish_reason,
-            "prompt_tokens": answer.prompt_tokens,
-            "generated_tokens": answer.generated_tokens,
-            "model_name": self.model_name,
-            "model_version": self.version,
-        }
-        return body if seed is None else {**body, "seed": seed}
+    def _form(self, context: Any, index: int) -> AnswerForm:
+        """The API the caller speaks."""
+        path = context.get_request_header(index, "url_path")
+        if path in (CHAT_PATH, COMPLETIONS_PATH):
+            return OpenAIForm(path, context.get_request_id(index), self.model_name, self.version)
+        return OwnForm(self.model_name, self.version)
 
     def _measure(self, context: Any, index: int, answer: Answer, latency_s: float) -> None:
         sample = Sample(
@@ -102,11 +106,6 @@ class TextGenerationHandler:
             is_repeated=repetition_ratio(answer.text) >= self.options.repetition_threshold,
         )
         self.metrics.answered(context, index, sample)
-
-    def _refused(self, context: Any, index: int, status: int, kind: str, message: str) -> str:
-        context.set_response_status(status, kind, index)
-        context.set_response_content_type(index, "application/json")
-        return json.dumps({"code": status, "type": kind, "message": message}, ensure_ascii=False)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

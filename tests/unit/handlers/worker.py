@@ -96,9 +96,10 @@ class Worker:
         answers = self.ask_raw(batch)
         return [json.loads(answer) for answer in answers]
 
-    def ask_raw(self, batch: list[dict[str, Any]]) -> list[str]:
+    def ask_raw(self, batch: list[dict[str, Any]], url_path: str = "") -> list[str]:
+        """The answers' texts; ``url_path`` as TorchServe and the gateway hand it on."""
         self.context.request_ids = {index: f"request-{index}" for index in range(len(batch))}
-        self.context.request_processor = [RequestProcessor({}) for _ in batch]
+        self.context.request_processor = [RequestProcessor({"url_path": url_path}) for _ in batch]
         answers = self.handler.handle(batch, self.context)
         assert len(answers) == len(batch)
         return answers

@@ -67,11 +67,13 @@ def test_the_shipped_handler_brings_its_siblings_and_nothing_else() -> None:
     assert {path.stem for path in source.modules} == {
         "text_generation",
         "answer_chunks",
+        "answer_form",
         "answer_quality",
         "generation",
         "generation_metrics",
         "generation_options",
         "generation_request",
+        "openai_form",
         "quantization",
     }
 

@@ -87,7 +87,9 @@ final class GatewayListener extends ChannelInitializer<Channel> {
         Map<String, ModelServerEndpoint> plugins = PluginsManager.getInstance().getInferenceEndpoints();
         HttpRequestHandlerChain first = new ApiDescriptionRequestHandler(ConnectorType.INFERENCE_CONNECTOR);
         HttpRequestHandlerChain last =
-                first.setNextHandler(new TokenAuthorizationHandler(TokenType.INFERENCE))
+                first.setNextHandler(new OpenAiRoutes.Errors())
+                        .setNextHandler(new TokenAuthorizationHandler(TokenType.INFERENCE))
+                        .setNextHandler(new OpenAiRoutes.Models())
                         .setNextHandler(new RoutedRequests(router, exchanges, plugins.keySet(), defaultDeadlineS))
                         .setNextHandler(new InferenceRequestHandler(plugins))
                         .setNextHandler(new WorkflowInferenceRequestHandler());

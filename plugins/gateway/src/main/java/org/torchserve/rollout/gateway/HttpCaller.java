@@ -14,8 +14,6 @@ import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpVersion;
 import java.nio.charset.StandardCharsets;
-import org.pytorch.serve.http.ErrorResponse;
-import org.pytorch.serve.util.JsonUtils;
 import org.pytorch.serve.util.NettyUtils;
 import org.torchserve.rollout.routing.Answer;
 import org.torchserve.rollout.routing.Caller;
@@ -30,12 +28,14 @@ final class HttpCaller implements Caller {
 
     private final ChannelHandlerContext ctx;
     private final boolean keepAlive;
+    private final ErrorForm errors;
     private boolean streaming;
     private boolean eventStream;
 
-    HttpCaller(ChannelHandlerContext ctx, boolean keepAlive) {
+    HttpCaller(ChannelHandlerContext ctx, boolean keepAlive, ErrorForm errors) {
         this.ctx = ctx;
         this.keepAlive = keepAlive;
+        this.errors = errors;
     }
 
     @Override
@@ -95,7 +95,7 @@ final class HttpCaller implements Caller {
                 new DefaultFullHttpResponse(
                         HttpVersion.HTTP_1_1,
                         HttpResponseStatus.valueOf(problem.status()),
-                        Unpooled.copiedBuffer(json(problem) + "\n", StandardCharsets.UTF_8));
+                        Unpooled.copiedBuffer(errors.json(problem) + "\n", StandardCharsets.UTF_8));
         response.headers().set(HttpHeaderNames.CONTENT_TYPE, HttpHeaderValues.APPLICATION_JSON);
         mark(response, served);
         NettyUtils.sendHttpResponse(ctx, response, keepAlive);
@@ -104,7 +104,7 @@ final class HttpCaller implements Caller {
     /** An error in the stream's own form, then the end of the connection without the last chunk: nobody can take it for whole. */
     @Override
     public void breakOff(String message) {
-        String error = json(new Problem(500, "StreamBrokenException", message)).replace("\n", "");
+        String error = errors.json(new Problem(500, "StreamBrokenException", message)).replace("\n", "");
         String event = eventStream ? "event: error\ndata: " + error + "\n\n" : "\n" + error + "\n";
         ctx.writeAndFlush(new DefaultHttpContent(Unpooled.copiedBuffer(event, StandardCharsets.UTF_8)))
                 .addListener(ChannelFutureListener.CLOSE);
@@ -114,9 +114,5 @@ final class HttpCaller implements Caller {
         if (!keepAlive) {
             NettyUtils.closeOnFlush(ctx.channel());
         }
-    }
-
-    private static String json(Problem problem) {
-        return JsonUtils.GSON_PRETTY.toJson(new ErrorResponse(problem.status(), problem.type(), problem.message()));
     }
 }

@@ -36,7 +36,9 @@ final class RequestReader {
             input.updateHeaders("explain", target.explain());
         }
         CharSequence contentType = HttpUtil.getMimeType(request);
-        if (HttpPostRequestDecoder.isMultipart(request)
+        if (target.isOpenAi()) {
+            input.addParameter(new Body(bytes(request.content()), HttpHeaderValues.APPLICATION_JSON));
+        } else if (HttpPostRequestDecoder.isMultipart(request)
                 || HttpHeaderValues.APPLICATION_X_WWW_FORM_URLENCODED.contentEqualsIgnoreCase(contentType)) {
             readForm(request, input);
         } else {

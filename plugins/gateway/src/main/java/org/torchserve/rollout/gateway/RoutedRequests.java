@@ -51,6 +51,7 @@ final class RoutedRequests extends HttpRequestHandlerChain {
         boolean ours =
                 target != null
                         && !HttpMethod.OPTIONS.equals(request.method())
+                        && (!target.isOpenAi() || HttpMethod.POST.equals(request.method()))
                         && !inferencePlugins.contains(segments[1]);
         if (ours) {
             send(ctx, request, decoder, target);
@@ -64,14 +65,23 @@ final class RoutedRequests extends HttpRequestHandlerChain {
             throws ModelNotFoundException, ModelVersionNotFoundException {
         RequestInput input =
                 RequestReader.read(NettyUtils.getRequestId(ctx.channel()), request, decoder, target);
-        String model = target.model() != null ? target.model() : modelOf(input);
         HttpHeaders headers = request.headers();
+        String model = target.model();
         String version = target.version() != null ? target.version() : headers.get(HttpCaller.MODEL_VERSION);
+        if (target.isOpenAi()) {
+            String named = OpenAiRoutes.modelIn(request.content());
+            int colon = named.indexOf(':');
+            model = colon < 0 ? named : named.substring(0, colon);
+            version = colon < 0 || version != null ? version : named.substring(colon + 1);
+        } else if (model == null) {
+            model = modelOf(input);
+        }
         Route route = router.route(model, version, sticky -> keyOf(headers, sticky));
         if (route == null) {
             refuseUnknown(model, version);
         }
-        HttpCaller caller = new HttpCaller(ctx, HttpUtil.isKeepAlive(request));
+        ErrorForm errors = target.isOpenAi() ? ErrorForm.OPENAI : ErrorForm.TORCHSERVE;
+        HttpCaller caller = new HttpCaller(ctx, HttpUtil.isKeepAlive(request), errors);
         Exchange exchange = exchanges.begin(route, new TorchServeRequest(input, defaultDeadlineS), caller);
         ctx.pipeline().get(Connection.class).whenClosed(exchange::callerGone);
     }

@@ -7,13 +7,18 @@ import java.util.List;
 /**
  * What an inference path asks for; the routes of TorchServe's InferenceRequestHandler.
  *
- * @param model may be null: it is then to be found in the body
+ * @param model may be null: it is then to be found in the body, see {@link #isOpenAi}
  * @param version named in the path, or null
  * @param explain value for the handler's {@code explain} header, or null for routes that set none
  * @param urlPath value for the handler's {@code url_path} header, or null for routes that set none
  * @param withQuery whether the handler gets the query parameters as input
  */
 record Target(String model, String version, String explain, String urlPath, boolean withQuery) {
+
+    /** True if the body is in OpenAI's words and names the model. */
+    boolean isOpenAi() {
+        return model == null && urlPath != null;
+    }
 
     /** The target of a path split at its slashes, or null if it is none of an inference. */
     static Target of(String[] segments, QueryStringDecoder decoder) {
@@ -34,6 +39,10 @@ record Target(String model, String version, String explain, String urlPath, bool
                 boolean invoke = segments.length == 4 && segments[3].equals("invoke");
                 return invoke ? new Target(segments[2], null, null, null, true) : null;
             default:
+                String openAi = OpenAiRoutes.inference(segments);
+                if (openAi != null) {
+                    return new Target(null, null, "False", openAi, false);
+                }
                 Target kserve = kserve(segments);
                 return kserve != null ? kserve : legacy(segments);
         }
