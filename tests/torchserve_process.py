@@ -132,7 +132,7 @@ class TorchServeProcess:
             "grpc_inference_port": str(ports.grpc_inference),
             "grpc_management_port": str(ports.grpc_management),
             "rollout_gateway_address": f"http://{LOOPBACK}:{ports.gateway}",
-            "rollout_grpc_gateway_address": f"http://{LOOPBACK}:{ports.grpc_gateway}",
+            "rollout_grpc_gateway_address": f"{LOOPBACK}:{ports.grpc_gateway}",
             "rollout_controller_address": f"http://{LOOPBACK}:{ports.controller}",
             "rollout_controller": "off",
             "model_store": str(self.model_store),

@@ -1,5 +1,6 @@
 package org.torchserve.rollout.gateway;
 
+import io.grpc.Server;
 import io.netty.channel.Channel;
 import io.netty.util.HashedWheelTimer;
 import io.netty.util.Timeout;
@@ -76,6 +77,7 @@ public final class Gateway {
                 new PolicyCollector(policies, exchanges, metrics, System::nanoTime));
         startHousekeeping();
         openListener();
+        openGrpcListener();
         ControllerProcess.startIfEmbedded();
     }
 
@@ -96,6 +98,22 @@ public final class Gateway {
                     "Rollout gateway cannot listen on {}: {}. Policies have no effect until this is mended. If TorchServe's"
                             + " own listener is there, move it (inference_address=http://127.0.0.1:8085) or the gateway"
                             + " (rollout_gateway_address) in config.properties and restart.",
+                    address,
+                    e.getMessage());
+        }
+    }
+
+    private void openGrpcListener() {
+        String address = GatewayConfig.grpcGatewayAddress();
+        try {
+            Server listener = GrpcListener.open(address, router, exchanges);
+            Runtime.getRuntime().addShutdownHook(new Thread(listener::shutdown, "rollout-stop-grpc"));
+            logger.info("Rollout gateway listens for gRPC on {}", address);
+        } catch (IOException | IllegalArgumentException e) {
+            logger.error(
+                    "Rollout gateway cannot listen for gRPC on {}: {}. gRPC requests there do not obey policies. If TorchServe's"
+                            + " own listener is there, move it (grpc_inference_port=7075) or the gateway"
+                            + " (rollout_grpc_gateway_address=host:port) in config.properties and restart.",
                     address,
                     e.getMessage());
         }

@@ -15,6 +15,11 @@ public final class GatewayConfig {
         return get("rollout_gateway_address", "http://127.0.0.1:8080");
     }
 
+    /** Where the gateway listens for gRPC. */
+    public static String grpcGatewayAddress() {
+        return get("rollout_grpc_gateway_address", "127.0.0.1:7070");
+    }
+
     /** Where the controller listens. */
     public static String controllerAddress() {
         return get("rollout_controller_address", "http://127.0.0.1:8083");

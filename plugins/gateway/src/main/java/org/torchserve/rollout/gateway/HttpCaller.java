@@ -23,7 +23,7 @@ import org.torchserve.rollout.routing.Served;
 /** The client of one HTTP request. */
 final class HttpCaller implements Caller {
     static final String MODEL_VERSION = "x-model-version";
-    private static final String FAILOVER = "x-rollout-failover";
+    static final String FAILOVER = "x-rollout-failover";
     private static final String EVENT_STREAM = "text/event-stream";
 
     private final ChannelHandlerContext ctx;

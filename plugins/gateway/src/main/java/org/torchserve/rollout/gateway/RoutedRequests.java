@@ -2,13 +2,10 @@ package org.torchserve.rollout.gateway;
 
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.http.FullHttpRequest;
-import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
-import io.netty.handler.codec.http.cookie.Cookie;
-import io.netty.handler.codec.http.cookie.ServerCookieDecoder;
 import java.util.Set;
 import org.pytorch.serve.archive.DownloadArchiveException;
 import org.pytorch.serve.archive.model.ModelException;
@@ -17,7 +14,6 @@ import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
 import org.pytorch.serve.archive.workflow.WorkflowException;
 import org.pytorch.serve.http.BadRequestException;
 import org.pytorch.serve.http.HttpRequestHandlerChain;
-import org.pytorch.serve.util.ConfigManager;
 import org.pytorch.serve.util.NettyUtils;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.pytorch.serve.wlm.ModelManager;
@@ -26,7 +22,6 @@ import org.torchserve.rollout.routing.Exchange;
 import org.torchserve.rollout.routing.Exchanges;
 import org.torchserve.rollout.routing.Route;
 import org.torchserve.rollout.routing.Router;
-import org.torchserve.rollout.routing.StickyKey;
 
 /** Takes the inference requests out of TorchServe's chain of handlers and sends them where the policy says. */
 final class RoutedRequests extends HttpRequestHandlerChain {
@@ -76,7 +71,7 @@ final class RoutedRequests extends HttpRequestHandlerChain {
         } else if (model == null) {
             model = modelOf(input);
         }
-        Route route = router.route(model, version, sticky -> keyOf(headers, sticky));
+        Route route = router.route(model, version, sticky -> StickyKeys.find(headers::get, sticky));
         if (route == null) {
             refuseUnknown(model, version);
         }
@@ -106,24 +101,5 @@ final class RoutedRequests extends HttpRequestHandlerChain {
         }
         throw new ModelVersionNotFoundException(
                 "Model version: " + version + " does not exist for model: " + model);
-    }
-
-    private static String keyOf(HttpHeaders headers, StickyKey sticky) {
-        if (sticky == null) {
-            // The workers of one version keep a sequence's state: all of it has to go there.
-            return headers.get(ConfigManager.getInstance().getTsHeaderKeySequenceId());
-        }
-        if (sticky.place() == StickyKey.Place.HEADER) {
-            return headers.get(sticky.name());
-        }
-        String cookies = headers.get(HttpHeaderNames.COOKIE);
-        if (cookies != null) {
-            for (Cookie cookie : ServerCookieDecoder.LAX.decode(cookies)) {
-                if (cookie.name().equals(sticky.name())) {
-                    return cookie.value();
-                }
-            }
-        }
-        return null;
     }
 }

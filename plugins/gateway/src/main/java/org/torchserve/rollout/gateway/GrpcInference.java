@@ -1,0 +1,111 @@
+package org.torchserve.rollout.gateway;
+
+import com.google.protobuf.ByteString;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
+import java.util.Map;
+import java.util.UUID;
+import java.util.function.UnaryOperator;
+import org.pytorch.serve.archive.model.ModelNotFoundException;
+import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
+import org.pytorch.serve.grpc.inference.PredictionResponse;
+import org.pytorch.serve.grpc.inference.PredictionsRequest;
+import org.pytorch.serve.grpcimpl.InferenceImpl;
+import org.pytorch.serve.http.BadRequestException;
+import org.pytorch.serve.util.ConfigManager;
+import org.pytorch.serve.util.messages.InputParameter;
+import org.pytorch.serve.util.messages.RequestInput;
+import org.torchserve.rollout.routing.Exchange;
+import org.torchserve.rollout.routing.Exchanges;
+import org.torchserve.rollout.routing.Problem;
+import org.torchserve.rollout.routing.Route;
+import org.torchserve.rollout.routing.Router;
+
+/** TorchServe's gRPC inference service, with the traffic policy in between. */
+final class GrpcInference extends InferenceImpl {
+    private final Router router;
+    private final Exchanges exchanges;
+    private final double defaultDeadlineS;
+
+    GrpcInference(Router router, Exchanges exchanges, double defaultDeadlineS) {
+        this.router = router;
+        this.exchanges = exchanges;
+        this.defaultDeadlineS = defaultDeadlineS;
+    }
+
+    @Override
+    public void predictions(PredictionsRequest request, StreamObserver<PredictionResponse> client) {
+        one(GrpcCaller.Call.UNARY, request, client);
+    }
+
+    @Override
+    public void streamPredictions(PredictionsRequest request, StreamObserver<PredictionResponse> client) {
+        one(GrpcCaller.Call.STREAM, request, client);
+    }
+
+    @Override
+    public StreamObserver<PredictionsRequest> streamPredictions2(StreamObserver<PredictionResponse> client) {
+        return new GrpcConversation((ServerCallStreamObserver<PredictionResponse>) client, this);
+    }
+
+    private void one(GrpcCaller.Call call, PredictionsRequest request, StreamObserver<PredictionResponse> client) {
+        ServerCallStreamObserver<PredictionResponse> observer = (ServerCallStreamObserver<PredictionResponse>) client;
+        GrpcExchange exchange = new GrpcExchange();
+        observer.setOnCancelHandler(exchange::gone);
+        GrpcHeaders headers = GrpcHeaders.current();
+        GrpcCaller caller = new GrpcCaller(call, new GrpcClient(observer), headers, null, () -> {});
+        exchange.is(begin(request, null, headers, caller));
+    }
+
+    /** Sends a request on its way; null if there was no way, which the caller has been told. */
+    Exchange begin(PredictionsRequest request, String sequenceId, GrpcHeaders headers, GrpcCaller caller) {
+        String model = request.getModelName();
+        if (model.isEmpty()) {
+            caller.refuse(
+                    new Problem(400, BadRequestException.class.getSimpleName(), "Parameter model_name is required."));
+            return null;
+        }
+        boolean isNamed = !request.getModelVersion().isEmpty();
+        String version = isNamed ? request.getModelVersion() : headers.get(HttpCaller.MODEL_VERSION);
+        String sequenceHeader = ConfigManager.getInstance().getTsHeaderKeySequenceId();
+        UnaryOperator<String> header = name -> name.equals(sequenceHeader) ? sequenceId : headers.get(name);
+        Route route = router.route(model, version, sticky -> StickyKeys.find(header, sticky));
+        if (route == null) {
+            caller.refuse(unknown(model, version));
+            return null;
+        }
+        RequestInput input = read(request, sequenceId);
+        return exchanges.begin(route, new TorchServeRequest(input, defaultDeadlineS), caller);
+    }
+
+    private static Problem unknown(String model, String version) {
+        return version == null || TorchServeVersions.find(model, null) == null
+                ? new Problem(404, ModelNotFoundException.class.getSimpleName(), "Model not found: " + model)
+                : new Problem(
+                        404,
+                        ModelVersionNotFoundException.class.getSimpleName(),
+                        "Model version: " + version + " does not exist for model: " + model);
+    }
+
+    private static RequestInput read(PredictionsRequest request, String sequenceId) {
+        RequestInput input = new RequestInput(UUID.randomUUID().toString());
+        for (Map.Entry<String, ByteString> each : request.getInputMap().entrySet()) {
+            input.addParameter(new InputParameter(each.getKey(), each.getValue().toByteArray()));
+        }
+        if (sequenceId != null) {
+            ConfigManager config = ConfigManager.getInstance();
+            input.updateHeaders(config.getTsHeaderKeySequenceId(), sequenceId);
+            if (request.getSequenceId().isEmpty()) {
+                input.updateHeaders(config.getTsHeaderKeySequenceStart(), "true");
+            }
+            if (isTrue(request, config.getTsHeaderKeySequenceEnd())) {
+                input.updateHeaders(config.getTsHeaderKeySequenceEnd(), "true");
+            }
+        }
+        return input;
+    }
+
+    static boolean isTrue(PredictionsRequest request, String input) {
+        return Boolean.parseBoolean(request.getInputOrDefault(input, ByteString.EMPTY).toStringUtf8());
+    }
+}
