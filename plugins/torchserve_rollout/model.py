@@ -71,7 +71,9 @@ class Failover(Word):
 class TrafficPolicy:
     """What the gateway is told to do for one model (docs/reference/traffic-api.md).
 
-    ``weights_pct`` holds candidates only, each 0–100; the rest goes to ``stable``.
+    ``weights_pct`` holds candidates only, each 0–100; the rest goes to ``stable``. ``cohort``
+    (``header:NAME=VALUE``) gets the first candidate whatever its weight; ``max_requests`` is all that a candidate gets
+    on one node, 0 = no limit.
     """
 
     model: ModelName
@@ -85,6 +87,10 @@ class TrafficPolicy:
     breaker_window: int = 20
     breaker_window_failures: int = 10
     sticky: str | None = None
+    cohort: str | None = None
+    max_requests: int = 0
+    replay_budget_pct: float = 20.0
+    replay_budget_min: int = 20
 
     def weight_of(self, version: VersionName) -> float:
         """Percent of traffic that goes to ``version``."""
@@ -103,6 +109,8 @@ class TrafficStatus:
     effective_weights_pct: Mapping[VersionName, float]
     breakers_open: Mapping[VersionName, str]
     in_flight: Mapping[VersionName, int]
+    exposed: Mapping[VersionName, int] = field(default_factory=dict)
+    """Requests each candidate was sent under this policy."""
 
 
 @dataclass(frozen=True, slots=True)

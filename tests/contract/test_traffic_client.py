@@ -33,6 +33,10 @@ POLICY = TrafficPolicy(
     breaker_window=30,
     breaker_window_failures=0,
     sticky="header:x-session-id",
+    cohort="header:x-user-group=internal",
+    max_requests=500,
+    replay_budget_pct=12.5,
+    replay_budget_min=3,
 )
 
 
@@ -78,6 +82,7 @@ def test_a_policy_reads_back_as_it_was_put(traffic: TrafficClient, epoch: int) -
     assert (status.policy, status.epoch, status.lease_is_valid) == (POLICY, epoch, True)
     assert status.effective_weights_pct == {ONE: 99.75, TWO: 0.25}
     assert status.breakers_open == {}
+    assert status.exposed == {TWO: 0}
 
 
 def test_renewing_keeps_a_lease_alive_and_letting_it_run_out_gives_all_to_stable(

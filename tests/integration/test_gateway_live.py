@@ -275,6 +275,28 @@ def test_a_sticky_key_stays_on_its_version(traffic: Traffic) -> None:
     assert {user: traffic.ask(Cookie=f"a=b; session={user}").text for user in first} == first
 
 
+def test_testers_get_the_candidate_until_it_had_its_last_request(traffic: Traffic) -> None:
+    traffic.policy(stable="1.0", weights="2.0:0", lease_s=600, cohort="header:x-user-group=internal", max_requests=3)
+    assert traffic.ask().text == "answer of 1.0"
+    assert traffic.ask(**{"x-user-group": "external"}).text == "answer of 1.0"
+    answers = [traffic.ask(**{"X-User-Group": "internal"}).text for _ in range(5)]
+    assert answers == ["answer of 2.0"] * 3 + ["answer of 1.0"] * 2
+    shown = traffic.server.management("GET", f"/traffic/{traffic.model}").json()
+    assert shown["exposed"] == {"2.0": 3}
+    assert (shown["cohort"], shown["max_requests"]) == ("header:x-user-group=internal", 3)
+
+
+def test_a_spent_replay_budget_takes_the_candidate_out_and_costs_no_request(traffic: Traffic) -> None:
+    policy = EVERYTHING_TO_CANDIDATE | {"breaker_consecutive": 0, "breaker_window_failures": 0}
+    traffic.policy(**policy, replay_budget=10, replay_budget_min=4)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: traffic.ask("raise"), range(40)))
+    assert {(answer.status_code, answer.text) for answer in answers} == {(200, "answer of 1.0")}
+    shown = traffic.server.management("GET", f"/traffic/{traffic.model}").json()
+    assert shown["breakers_open"]["2.0"]["reason"].startswith("replay budget spent: 5 of ")
+    assert 5 <= sum(answer.headers.get("x-rollout-failover") == "1" for answer in answers) < 15
+
+
 def test_every_way_in_obeys_the_policy(traffic: Traffic) -> None:
     traffic.policy(**EVERYTHING_TO_CANDIDATE)
     for path in (

@@ -28,7 +28,7 @@ def progressing(tick: Tick) -> Decision:
     if alarm is not None:
         return alarm
     step = tick.steps[tick.state.step_index]
-    steering = steer(tick, step.weight)
+    steering = steer(tick, step.weight, step)
     if steering.fenced:
         return tick.go(Trigger.FENCED, steering.fenced)
     state = watched(tick, steering)

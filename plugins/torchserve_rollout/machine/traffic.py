@@ -8,6 +8,7 @@ from torchserve_rollout.machine.actions import Action, ClearTraffic, RenewLease,
 from torchserve_rollout.machine.sentences import on_nodes
 from torchserve_rollout.machine.tick import Tick
 from torchserve_rollout.model import NodeStatus, TrafficPolicy, VersionName
+from torchserve_rollout.spec.schema import StepSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,11 @@ class Steering:
     fenced: str = ""
 
 
-def policy(tick: Tick, stable: VersionName, weight_pct: float | None) -> TrafficPolicy:
-    """The policy that gives the candidate ``weight_pct``; None does not name it at all."""
+def policy(tick: Tick, stable: VersionName, weight_pct: float | None, step: StepSpec | None = None) -> TrafficPolicy:
+    """The policy that gives the candidate ``weight_pct``; None does not name it at all.
+
+    Testers and a limit of requests go with a ``step``: on the way back nobody must be sent to the candidate.
+    """
     spec = tick.spec
     return TrafficPolicy(
         model=tick.state.model,
@@ -38,10 +42,15 @@ def policy(tick: Tick, stable: VersionName, weight_pct: float | None) -> Traffic
         breaker_window=spec.breaker.window,
         breaker_window_failures=spec.breaker.window_failures,
         sticky=_sticky(tick),
+        cohort=_cohort(tick) if step is not None else None,
+        max_requests=step.max_requests if step is not None else 0,
+        # As precise as it travels, so that the gateway's answer compares equal.
+        replay_budget_pct=round(spec.replay_budget.share * 100, 6),
+        replay_budget_min=spec.replay_budget.min,
     )
 
 
-def steer(tick: Tick, weight_pct: float) -> Steering:
+def steer(tick: Tick, weight_pct: float, step: StepSpec | None = None) -> Steering:
     """Give the candidate ``weight_pct`` on every node where it can serve, and nothing where it cannot.
 
     Without a stable version there is nobody to share with: no policy may stand.
@@ -58,7 +67,7 @@ def steer(tick: Tick, weight_pct: float) -> Steering:
             absent.append(node)
             continue
         can_serve = tick.can_serve(node)
-        wished = policy(tick, tick.stable, weight_pct if can_serve else None)
+        wished = policy(tick, tick.stable, weight_pct if can_serve else None, step)
         if is_foreign(tick, node, wished):
             return Steering((), epoch, (), fenced=fence_sentence(node))
         action = _toward(node, wished, next_epoch)
@@ -128,3 +137,8 @@ def _sticky(tick: Tick) -> str | None:
         return None
     # Header names know no case; one form keeps our policy equal to the gateway's.
     return f"header:{sticky.header.lower()}" if sticky.header is not None else f"cookie:{sticky.cookie}"
+
+
+def _cohort(tick: Tick) -> str | None:
+    cohort = tick.spec.cohort
+    return None if cohort is None else f"header:{cohort.header.lower()}={cohort.value}"

@@ -19,6 +19,7 @@ from torchserve_rollout.spec.problems import nearest
 from torchserve_rollout.spec.schema import (
     AlarmSpec,
     BreakerSpec,
+    CohortSpec,
     DurationS,
     Frozen,
     GateSpec,
@@ -31,6 +32,8 @@ from torchserve_rollout.spec.signals import CATALOGUE, Signal, Unit
 from torchserve_rollout.units import format_duration
 
 MIN_LEASE_S = 1.0
+# How HTTP writes the names of headers and cookies.
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _Part = TypeVar("_Part", bound=BaseModel)
 
 
@@ -41,6 +44,7 @@ def rollout_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> 
     yield from _alarm_problems(data, known_signals)
     yield from _gate_problems(data)
     yield from _sticky_problems(data)
+    yield from _cohort_problems(data)
     yield from _gateway_problems(data)
 
 
@@ -75,8 +79,17 @@ def _step_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         path = f"steps[{index}]"
         if before is not None and step.weight <= before.weight:
             yield Problem(f"{path}.weight", f"must be more than the {before.weight:g} of the step before")
-        if step.weight == 0 and step.min_requests:
+        if step.weight == 0 and step.min_requests and not data.get("cohort"):
             yield Problem(f"{path}.min_requests", "at weight 0 no request arrives, so this can never be met")
+        if step.max_requests and step.max_requests < step.min_requests:
+            hint = f"the {step.min_requests} requests of min_requests can never arrive"
+            yield Problem(f"{path}.max_requests", f"must be at least min_requests ({step.min_requests})", hint)
+        for _, alarm in _valid_items(data, "alarms", AlarmSpec):
+            is_counted = alarm.signal in CATALOGUE and not CATALOGUE[alarm.signal].needs_probe
+            if 0 < step.max_requests < alarm.min_samples and is_counted and alarm.no_data is NoData.HOLD:
+                hint = f"or give the alarm min_samples: {step.max_requests} or fewer"
+                message = f"is too few for alarm {alarm.name!r}, which needs {alarm.min_samples} samples to pass"
+                yield Problem(f"{path}.max_requests", message, hint)
         before = step
 
 
@@ -150,8 +163,21 @@ def _sticky_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     if len(named) != 1:
         yield Problem("sticky", "must name exactly one of header and cookie", "sticky: {header: x-session-id}")
     for kind in named:
-        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", getattr(sticky, kind)):
+        if not _NAME.fullmatch(getattr(sticky, kind)):
             yield Problem(f"sticky.{kind}", f"{getattr(sticky, kind)!r} is not a {kind} name")
+
+
+def _cohort_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    cohort = _valid(CohortSpec, data.get("cohort"))
+    if cohort is None:
+        return
+    if not _NAME.fullmatch(cohort.header):
+        yield Problem("cohort.header", f"{cohort.header!r} is not a header name")
+    if not cohort.value.strip() or cohort.value != cohort.value.strip() or not cohort.value.isprintable():
+        hint = "headers carry no empty values, and no spaces around them"
+        yield Problem("cohort.value", f"{cohort.value!r} can be no header's value", hint)
+    if data.get("strategy", Strategy.CANARY.value) != Strategy.CANARY:
+        yield Problem("cohort", "needs a canary: there is no step in which testers could go first", "remove it")
 
 
 class _Lease(Frozen):

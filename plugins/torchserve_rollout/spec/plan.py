@@ -54,7 +54,9 @@ def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) 
     start_s = 0.0
     for number, step in enumerate(steps_of(spec, stable), 1):
         until = format_duration(step.bake) + (f" and {step.min_requests} requests" if step.min_requests else "")
-        sentence = f"{format_pct(step.weight)} of the requests go to {candidate} for {until}"
+        who = f"{format_pct(step.weight)} of the requests" + (" and all testers" if spec.cohort else "")
+        limit = f", at most {step.max_requests} on each node" if step.max_requests else ""
+        sentence = f"{who} go to {candidate} for {until}{limit}"
         planned.append(PlannedStep(f"step {number}", step.weight, step.bake, step.min_requests, start_s, sentence))
         start_s += step.bake
     planned.append(

@@ -66,6 +66,14 @@ class StepSpec(Frozen):
     weight: WeightPct
     bake: DurationS = 0.0
     min_requests: Annotated[Count, Field(ge=0)] = 0
+    max_requests: Annotated[Count, Field(ge=0)] = 0
+
+
+class CohortSpec(Frozen):
+    """Testers: requests whose ``header`` has this ``value`` get the candidate in every step, whatever its weight."""
+
+    header: str
+    value: str
 
 
 class StickySpec(Frozen):
@@ -142,6 +150,13 @@ class BreakerSpec(Frozen):
     window_failures: Annotated[Count, Field(ge=0)] = 10
 
 
+class ReplayBudgetSpec(Frozen):
+    """How much of a model's traffic stable may answer in the candidate's place before the candidate is cut off."""
+
+    share: Annotated[Quantity, Field(ge=0, le=1)] = 0.2
+    min: Annotated[Count, Field(ge=0)] = 20
+
+
 class RolloutSpec(Frozen):
     """How one model's next version goes live."""
 
@@ -151,12 +166,14 @@ class RolloutSpec(Frozen):
     final_bake: DurationS = 0.0
     failover: Failover = Failover.STABLE
     sticky: StickySpec | None = None
+    cohort: CohortSpec | None = None
     gates: tuple[GateSpec, ...] = ()
     alarms: tuple[AlarmSpec, ...] = ()
     notify: tuple[str, ...] = ()
     prepare: PrepareSpec = PrepareSpec()
     deadlines: DeadlineSpec = DeadlineSpec()
     breaker: BreakerSpec = BreakerSpec()
+    replay_budget: ReplayBudgetSpec = ReplayBudgetSpec()
     lease: DurationS = 10.0
     inconclusive_timeout: DurationS = 3600.0
     drain_timeout: DurationS = 60.0

@@ -67,9 +67,14 @@ def policy_query(policy: TrafficPolicy, epoch: int) -> dict[str, str | int | flo
         "breaker_consecutive": policy.breaker_consecutive,
         "breaker_window": policy.breaker_window,
         "breaker_window_failures": policy.breaker_window_failures,
+        "max_requests": policy.max_requests,
+        "replay_budget": _number(policy.replay_budget_pct),
+        "replay_budget_min": policy.replay_budget_min,
     }
     if policy.sticky:
         query["sticky"] = policy.sticky
+    if policy.cohort:
+        query["cohort"] = policy.cohort
     return query
 
 
@@ -88,6 +93,10 @@ def traffic_status(content: dict[str, Any]) -> TrafficStatus:
         breaker_window=int(breaker["window"]),
         breaker_window_failures=int(breaker["window_failures"]),
         sticky=content.get("sticky"),
+        cohort=content.get("cohort"),
+        max_requests=int(content["max_requests"]),
+        replay_budget_pct=float(content["replay_budget"]),
+        replay_budget_min=int(content["replay_budget_min"]),
     )
     return TrafficStatus(
         policy=policy,
@@ -96,6 +105,7 @@ def traffic_status(content: dict[str, Any]) -> TrafficStatus:
         effective_weights_pct={VersionName(v): float(w) for v, w in content["effective_weights"].items()},
         breakers_open={VersionName(v): str(state["reason"]) for v, state in content["breakers_open"].items()},
         in_flight={VersionName(v): int(n) for v, n in content["in_flight"].items()},
+        exposed={VersionName(v): int(n) for v, n in content["exposed"].items()},
     )
 
 

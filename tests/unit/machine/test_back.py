@@ -43,6 +43,14 @@ def test_an_alarm_takes_the_traffic_back_in_the_very_tick_in_which_it_fires() ->
     assert run.state.ended_by == "alarm:errors"
 
 
+def test_testers_are_taken_back_too() -> None:
+    run = failing_in(Phase.PROGRESSING, weight_pct=50)
+    run.spec = spec_of(cohort={"header": "x-user-group", "value": "internal"})
+    run.until(Phase.ABORTING)
+    cuts = [a.policy for a in run.decisions[-1].actions if isinstance(a, SetTraffic)]
+    assert cuts and all((policy.cohort, policy.weights_pct) == (None, {V2: 0.0}) for policy in cuts)
+
+
 def test_traffic_goes_first_then_the_default_then_the_drain_then_the_version_then_the_policy() -> None:
     run = failing_in(Phase.BAKING)
     assert run.to_end() is Phase.ROLLED_BACK

@@ -99,6 +99,23 @@ def test_a_lost_answer_of_the_gateway_is_no_reason_for_a_new_epoch() -> None:
     assert run.state.epoch == epoch
 
 
+def test_testers_limits_and_the_replay_budget_reach_the_gateway_with_the_step_and_leave_with_it() -> None:
+    run = run_of(
+        spec=spec_of(
+            steps=[{"weight": 0, "bake": "5s", "max_requests": 30}],
+            cohort={"header": "X-User-Group", "value": "Internal"},
+            replay_budget={"share": "7%", "min": 3},
+        )
+    )
+    run.to_end()
+    sent = [action.policy for d in run.decisions for action in d.actions if isinstance(action, SetTraffic)]
+    step, *later = [policy for policy in sent if policy.weights_pct]
+    assert (step.cohort, step.max_requests) == ("header:x-user-group=Internal", 30)
+    promoted = [policy for policy in later if policy.weights_pct == {V2: 100.0}]
+    assert promoted and all((policy.cohort, policy.max_requests) == (None, 0) for policy in promoted)
+    assert {(policy.replay_budget_pct, policy.replay_budget_min) for policy in sent} == {(7.0, 3)}
+
+
 def test_promotion_gives_all_traffic_then_the_default_and_keeps_stable_as_failover() -> None:
     run = run_of(world_of("a")).until(Phase.PROMOTING)
     traffic, default = (a for a in run.decisions[-1].actions if isinstance(a, SetTraffic | SetDefault))

@@ -196,6 +196,27 @@ def test_each_mistake_has_its_sentence(line: str, said: str) -> None:
         ),
         ("model: m\nsteps: [{weight: 101}]", "steps[0].weight: must be at most 100, not 101"),
         ("model: m\nsteps: [{weight: '5'}]", "steps[0].weight: must be a number, not the text '5'"),
+        (
+            "model: m\nsteps: [{weight: 5, min_requests: 9, max_requests: 8}]",
+            "steps[0].max_requests: must be at least min_requests (9)",
+        ),
+        (
+            "model: m\nsteps: [{weight: 5, max_requests: 9}]\nalarms: [{name: a, signal: error_rate, max: 0.1}]",
+            "steps[0].max_requests: is too few for alarm 'a', which needs 20 samples to pass",
+        ),
+        (
+            "model: m\nsteps: [{weight: 5}]\ncohort: {header: 'a b', value: x}",
+            "cohort.header: 'a b' is not a header name",
+        ),
+        (
+            "model: m\nsteps: [{weight: 5}]\ncohort: {header: a, value: ' x'}",
+            "cohort.value: ' x' can be no header's value",
+        ),
+        (
+            "model: m\nstrategy: all_at_once\ncohort: {header: a, value: x}",
+            "cohort: needs a canary",
+        ),
+        ("model: m\nsteps: [{weight: 5}]\nreplay_budget: {share: 20}", "replay_budget.share: must be at most 1"),
         ("model: m\nsteps: [{weight: 0, min_requests: 5}]", "steps[0].min_requests: at weight 0 no request arrives"),
     ],
 )

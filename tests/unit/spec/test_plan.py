@@ -72,6 +72,14 @@ def test_what_a_spec_overlooks_is_said(changes: dict[str, Any], warning: str) ->
     assert plan(spec_of(**changes), V1, V2).warnings == (warning,)
 
 
+def test_testers_and_limits_are_said() -> None:
+    spec = spec_of(
+        steps=[{"weight": 5.0, "bake": 60, "max_requests": 500}], cohort={"header": "x-user-group", "value": "internal"}
+    )
+    step = plan(spec, V1, V2).steps[1]
+    assert step.sentence == "5 % of the requests and all testers go to 2.0 for 1m, at most 500 on each node"
+
+
 def test_values_are_shown_in_their_unit() -> None:
     shown = [format_value(0.042, Unit.SHARE), format_value(1.5, Unit.SECONDS), format_value(0.875, Unit.SCORE)]
     assert shown == ["4.2 %", "1.5s", "0.875"]

@@ -69,7 +69,7 @@ final class GrpcInference extends InferenceImpl {
         String version = isNamed ? request.getModelVersion() : headers.get(HttpCaller.MODEL_VERSION);
         String sequenceHeader = ConfigManager.getInstance().getTsHeaderKeySequenceId();
         UnaryOperator<String> header = name -> name.equals(sequenceHeader) ? sequenceId : headers.get(name);
-        Route route = router.route(model, version, sticky -> StickyKeys.find(header, sticky));
+        Route route = router.route(model, version, new RequestSender(header));
         if (route == null) {
             caller.refuse(unknown(model, version));
             return null;

@@ -71,7 +71,7 @@ final class RoutedRequests extends HttpRequestHandlerChain {
         } else if (model == null) {
             model = modelOf(input);
         }
-        Route route = router.route(model, version, sticky -> StickyKeys.find(headers::get, sticky));
+        Route route = router.route(model, version, new RequestSender(headers::get));
         if (route == null) {
             refuseUnknown(model, version);
         }

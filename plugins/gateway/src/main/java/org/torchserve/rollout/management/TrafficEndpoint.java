@@ -134,11 +134,16 @@ public final class TrafficEndpoint extends ModelServerEndpoint {
         described.put("stable_deadline_s", policy.stableDeadlineS());
         described.put("breaker", breaker);
         described.put("sticky", policy.sticky() == null ? null : policy.sticky().toString());
+        described.put("cohort", policy.cohort() == null ? null : policy.cohort().toString());
+        described.put("max_requests", policy.maxRequests());
+        described.put("replay_budget", policy.replayBudgetPct());
+        described.put("replay_budget_min", policy.replayBudgetMin());
         described.put("lease_s", inForce.leaseS());
         described.put("lease_remaining_s", inForce.leaseRemainingS(now));
         described.put("lease_valid", inForce.isLeaseValid(now));
         described.put("effective_weights", inForce.effectiveWeights(now));
         described.put("breakers_open", breakersOpen(inForce, now));
+        described.put("exposed", inForce.exposed());
         described.put("in_flight", inFlight(inForce.policy()));
         return described;
     }

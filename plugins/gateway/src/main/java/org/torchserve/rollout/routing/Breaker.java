@@ -45,6 +45,15 @@ public final class Breaker {
         return isOpen();
     }
 
+    /** Opens it for another reason than failed attempts; true if it was closed. */
+    public synchronized boolean trip(String reason, long nowNanos) {
+        if (isOpen()) {
+            return false;
+        }
+        trip = new Trip(reason, nowNanos);
+        return true;
+    }
+
     private static boolean reached(int count, int limit) {
         return limit > 0 && count >= limit;
     }

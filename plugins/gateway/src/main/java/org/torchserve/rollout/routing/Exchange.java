@@ -147,6 +147,11 @@ public final class Exchange {
         replaced = attempt;
         replacedOutcome = outcome;
         shared.recorder().failedOver(attempt.route(), outcome);
+        Route route = attempt.route();
+        Breaker.Trip trip = route.policy().replayed(route.version(), shared.nanoClock().getAsLong());
+        if (trip != null) {
+            shared.recorder().tripped(route, trip);
+        }
         attempt(other);
         return true;
     }

@@ -2,15 +2,19 @@ package org.torchserve.rollout.routing;
 
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.DoubleSupplier;
 
-/** A policy with what belongs to its time in force: the lease and one breaker per candidate. */
+/** A policy with what belongs to its time in force: the lease, what each candidate may still get, and what stable may still replay. */
 public final class PolicyInForce {
     private static final double NANOS_PER_S = 1e9;
 
     private final TrafficPolicy policy;
     private final WeightedChoice choice;
     private final Map<String, Breaker> breakers = new LinkedHashMap<>();
+    private final Map<String, AtomicLong> exposed = new LinkedHashMap<>();
+    private final ReplayBudget replayBudget;
+    private final String firstCandidate;
     private volatile Lease lease;
 
     private record Lease(double lengthS, long endNanos) {}
@@ -20,7 +24,10 @@ public final class PolicyInForce {
         this.choice = new WeightedChoice(policy.stable(), policy.weights());
         for (String candidate : policy.weights().keySet()) {
             breakers.put(candidate, new Breaker(policy.breaker()));
+            exposed.put(candidate, new AtomicLong());
         }
+        this.firstCandidate = breakers.isEmpty() ? null : breakers.keySet().iterator().next();
+        this.replayBudget = new ReplayBudget(policy.replayBudgetPct(), policy.replayBudgetMin());
         renew(policy.leaseS(), nowNanos);
     }
 
@@ -54,14 +61,53 @@ public final class PolicyInForce {
         return breakers;
     }
 
-    /** The version for a request with this sticky key, or without one ({@code key} null). */
-    String choose(String key, DoubleSupplier random, long nowNanos) {
-        if (breakers.isEmpty() || !isLeaseValid(nowNanos)) {
+    /** Requests each candidate has been sent. */
+    public Map<String, Long> exposed() {
+        Map<String, Long> counts = new LinkedHashMap<>();
+        // Requests beyond the limit are counted too, and then sent to stable.
+        exposed.forEach((candidate, count) -> counts.put(candidate, Math.min(count.get(), limit())));
+        return counts;
+    }
+
+    /** The version for a request of {@code sender}. */
+    String choose(Sender sender, DoubleSupplier random, long nowNanos) {
+        if (firstCandidate == null || !isLeaseValid(nowNanos)) {
             return policy.stable();
         }
-        String chosen = key == null ? choice.draw(random) : choice.of(key);
+        replayBudget.request(nowNanos);
+        String chosen = chosen(sender, random);
         Breaker breaker = breakers.get(chosen);
-        return breaker != null && breaker.isOpen() ? policy.stable() : chosen;
+        boolean refused = breaker != null && (breaker.isOpen() || !expose(chosen));
+        return refused ? policy.stable() : chosen;
+    }
+
+    private String chosen(Sender sender, DoubleSupplier random) {
+        if (policy.cohort() != null && policy.cohort().has(sender)) {
+            return firstCandidate;
+        }
+        String key = sender.key(policy.sticky());
+        return key == null ? choice.draw(random) : choice.of(key);
+    }
+
+    private boolean expose(String candidate) {
+        AtomicLong count = exposed.get(candidate);
+        // Looked at first, so that a spent budget is not counted on for ever.
+        return count.get() < limit() && count.incrementAndGet() <= limit();
+    }
+
+    private boolean isSpent(String candidate) {
+        return exposed.get(candidate).get() >= limit();
+    }
+
+    private long limit() {
+        return policy.maxRequests() > 0 ? policy.maxRequests() : Long.MAX_VALUE;
+    }
+
+    /** Notes that a request of {@code candidate} is replayed; the trip if that spent the budget just now, else null. */
+    Breaker.Trip replayed(String candidate, long nowNanos) {
+        String spent = replayBudget.replay(nowNanos);
+        Breaker breaker = breakers.get(candidate);
+        return spent != null && breaker.trip(spent, nowNanos) ? breaker.trip() : null;
     }
 
     /** Percent per version the next request meets, stable first. */
@@ -70,10 +116,11 @@ public final class PolicyInForce {
         double rest = 100;
         effective.put(policy.stable(), rest);
         for (Map.Entry<String, Double> each : policy.weights().entrySet()) {
-            boolean off = !isLeaseValid(nowNanos) || breakers.get(each.getKey()).isOpen();
+            String candidate = each.getKey();
+            boolean off = !isLeaseValid(nowNanos) || breakers.get(candidate).isOpen() || isSpent(candidate);
             double weight = off ? 0 : each.getValue();
             rest -= weight;
-            effective.put(each.getKey(), weight);
+            effective.put(candidate, weight);
         }
         effective.put(policy.stable(), Math.max(0, rest));
         return effective;

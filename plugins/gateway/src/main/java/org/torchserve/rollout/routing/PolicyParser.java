@@ -24,9 +24,14 @@ public final class PolicyParser {
                                     "breaker_consecutive",
                                     "breaker_window",
                                     "breaker_window_failures",
-                                    "sticky")));
+                                    "sticky",
+                                    "cohort",
+                                    "max_requests",
+                                    "replay_budget",
+                                    "replay_budget_min")));
     private static final double MAX_SECONDS = 86_400;
     private static final int MAX_WINDOW = 100_000;
+    private static final double MAX_COUNT = 1e12;
     // Sums of decimals such as 33.3 + 66.7 may miss 100 by a rounding error.
     private static final double ROUNDING = 1e-9;
 
@@ -88,6 +93,10 @@ public final class PolicyParser {
                         seconds("stable_deadline_s", 60),
                         breaker,
                         sticky(),
+                        cohort(),
+                        (long) number("max_requests", 0, 0, MAX_COUNT, true),
+                        number("replay_budget", 20, 0, 100, false),
+                        (int) number("replay_budget_min", 20, 0, MAX_WINDOW, true),
                         seconds("lease_s", 10));
         throwProblems();
         return policy;
@@ -209,6 +218,15 @@ public final class PolicyParser {
         }
         problems.add("sticky is " + value + ", not header:NAME or cookie:NAME");
         return null;
+    }
+
+    private Cohort cohort() {
+        String value = text("cohort", null);
+        Cohort cohort = value == null ? null : Cohort.parse(value);
+        if (value != null && cohort == null) {
+            problems.add("cohort is " + value + ", not header:NAME=VALUE");
+        }
+        return cohort;
     }
 
     /** The number, or NaN. Only digits, sign, point and exponent: Java's own reader also takes 1d, 0x1p3 and Infinity. */

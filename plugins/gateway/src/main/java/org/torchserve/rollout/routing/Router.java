@@ -1,7 +1,6 @@
 package org.torchserve.rollout.routing;
 
 import java.util.function.DoubleSupplier;
-import java.util.function.Function;
 import java.util.function.LongSupplier;
 
 /** Decides which version a request goes to. Knows nothing of HTTP or gRPC. */
@@ -23,11 +22,9 @@ public final class Router {
      * The route of a request.
      *
      * @param named the version the caller named, or null
-     * @param keyOf finds the request's sticky key where the policy says (null: where the model itself keeps state);
-     *     null if it has none
      * @return null if the model, or the named version, is not registered
      */
-    public Route route(String model, String named, Function<StickyKey, String> keyOf) {
+    public Route route(String model, String named, Sender sender) {
         PolicyInForce inForce = policies.get(model);
         if (named != null) {
             return versions.isRegistered(model, named) ? explicit(model, named, inForce) : null;
@@ -36,7 +33,7 @@ public final class Router {
             return byDefault(model, Role.DEFAULT, null);
         }
         TrafficPolicy policy = inForce.policy();
-        String version = inForce.choose(keyOf.apply(policy.sticky()), random, nanoClock.getAsLong());
+        String version = inForce.choose(sender, random, nanoClock.getAsLong());
         return version.equals(policy.stable())
                 ? stable(inForce, Role.STABLE)
                 : new Route(model, version, Role.CANDIDATE, inForce, policy.candidateDeadlineS());

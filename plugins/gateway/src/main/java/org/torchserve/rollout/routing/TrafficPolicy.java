@@ -10,6 +10,10 @@ import java.util.Map;
  * @param weights percent per candidate, in the order given; the rest is stable's
  * @param failover whether stable answers what a candidate cannot
  * @param sticky where the sticky key is, or null
+ * @param cohort who gets the first candidate whatever its weight, or null
+ * @param maxRequests so many requests may each candidate be sent in all; 0 = any number
+ * @param replayBudgetPct percent of the model's recent requests that may be replays on stable
+ * @param replayBudgetMin so many recent replays are within the budget in any case
  * @param leaseS seconds the policy is valid unless renewed
  */
 public record TrafficPolicy(
@@ -22,6 +26,10 @@ public record TrafficPolicy(
         double stableDeadlineS,
         BreakerSettings breaker,
         StickyKey sticky,
+        Cohort cohort,
+        long maxRequests,
+        double replayBudgetPct,
+        int replayBudgetMin,
         double leaseS) {
 
     /** True if {@code other} says the same; the length of the lease may differ, a renewal may change it. */
@@ -40,6 +48,10 @@ public record TrafficPolicy(
                 stableDeadlineS,
                 breaker,
                 sticky,
+                cohort,
+                maxRequests,
+                replayBudgetPct,
+                replayBudgetMin,
                 otherLeaseS);
     }
 }

@@ -118,7 +118,7 @@ public class ExchangeTest {
     }
 
     private Exchange request() {
-        return exchanges.begin(router.route("m", null, sticky -> null), new Queue(), new Heard());
+        return exchanges.begin(router.route("m", null, Sender.UNKNOWN), new Queue(), new Heard());
     }
 
     private static Answer answer(int status, String body, Answer.Part part) {
@@ -248,7 +248,7 @@ public class ExchangeTest {
 
     @Test
     public void aNamedVersionIsHonouredAndNeverFailedOver() {
-        Route route = router.route("m", "3.0", sticky -> null);
+        Route route = router.route("m", "3.0", Sender.UNKNOWN);
         exchanges.begin(route, new Queue(), new Heard());
         attempts.get(0).failed(503, "InternalServerException", "Prediction failed");
         assertHeard("503 InternalServerException from 3.0");
@@ -353,5 +353,31 @@ public class ExchangeTest {
     public void aWorkerThatWasKilledIsADeadWorkerAlthoughTorchServeSays507() {
         assertEquals(Outcome.WORKER_DIED, Outcome.ofError(507, "Worker died."));
         assertEquals(Outcome.OUT_OF_MEMORY, Outcome.ofError(507, "Out of memory"));
+    }
+
+    @Test
+    public void whatIsUnderWayWhenTheReplayBudgetIsSpentIsStillReplayed() throws PolicyConflictException {
+        book.put(
+                Policies.policy(
+                        "epoch=2&stable=1.0&weights=2.0:100&breaker_consecutive=0&breaker_window_failures=0&lease_s=3600"
+                                + "&replay_budget=0&replay_budget_min=1"));
+        for (int i = 0; i < 4; i++) {
+            request();
+        }
+        for (int i = 0; i < 4; i++) {
+            attempts.get(i).failed(503, "InternalServerException", "no");
+        }
+        request();
+        for (int i = 4; i < 9; i++) {
+            attempts.get(i).answered(ok("answer " + i));
+        }
+        assertHeard(
+                "200 answer 4 WHOLE from 1.0 instead",
+                "200 answer 5 WHOLE from 1.0 instead",
+                "200 answer 6 WHOLE from 1.0 instead",
+                "200 answer 7 WHOLE from 1.0 instead",
+                "200 answer 8 WHOLE from 1.0");
+        String reason = "replay budget spent: 2 of 4 requests of the last 10 s were replayed on stable";
+        assertEquals(1, counted.stream().filter(("2.0 tripped: " + reason)::equals).count());
     }
 }

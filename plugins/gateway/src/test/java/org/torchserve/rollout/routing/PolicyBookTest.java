@@ -25,10 +25,10 @@ public class PolicyBookTest {
     public void theLeaseRunsOutOnTimeAndSendsEverythingToStable() throws PolicyConflictException {
         PolicyInForce policy = put("epoch=1&stable=1.0&weights=2.0:100&lease_s=2");
         nowNanos += 2 * Policies.SECOND - 1;
-        assertEquals("2.0", policy.choose(null, () -> 0.5, nowNanos));
+        assertEquals("2.0", policy.choose(Sender.UNKNOWN, () -> 0.5, nowNanos));
         nowNanos += 1;
         assertFalse(policy.isLeaseValid(nowNanos));
-        assertEquals("1.0", policy.choose(null, () -> 0.5, nowNanos));
+        assertEquals("1.0", policy.choose(Sender.UNKNOWN, () -> 0.5, nowNanos));
         assertEquals(Map.of("1.0", 100.0, "2.0", 0.0), policy.effectiveWeights(nowNanos));
         assertEquals(0, policy.leaseRemainingS(nowNanos), 0);
     }
@@ -41,7 +41,7 @@ public class PolicyBookTest {
         assertSame(policy, put("epoch=1&stable=1.0&weights=2.0:100&lease_s=5&breaker_consecutive=1"));
         assertEquals(5, policy.leaseRemainingS(nowNanos), 1e-9);
         assertTrue(policy.breaker("2.0").isOpen());
-        assertEquals("1.0", policy.choose(null, () -> 0.5, nowNanos));
+        assertEquals("1.0", policy.choose(Sender.UNKNOWN, () -> 0.5, nowNanos));
     }
 
     @Test
@@ -83,7 +83,7 @@ public class PolicyBookTest {
         PolicyInForce policy = put("epoch=1&stable=1.0&weights=2.0:20,3.0:30&breaker_consecutive=1");
         policy.breaker("2.0").note(Outcome.MODEL_ERROR, nowNanos);
         assertEquals(Map.of("1.0", 70.0, "2.0", 0.0, "3.0", 30.0), policy.effectiveWeights(nowNanos));
-        assertEquals("1.0", policy.choose(null, () -> 0.1, nowNanos));
-        assertEquals("3.0", policy.choose(null, () -> 0.4, nowNanos));
+        assertEquals("1.0", policy.choose(Sender.UNKNOWN, () -> 0.1, nowNanos));
+        assertEquals("3.0", policy.choose(Sender.UNKNOWN, () -> 0.4, nowNanos));
     }
 }

@@ -30,6 +30,10 @@ public class PolicyParserTest {
         assertEquals(10, policy.leaseS(), 0);
         assertEquals(new BreakerSettings(5, 20, 10), policy.breaker());
         assertNull(policy.sticky());
+        assertNull(policy.cohort());
+        assertEquals(0, policy.maxRequests());
+        assertEquals(20, policy.replayBudgetPct(), 0);
+        assertEquals(20, policy.replayBudgetMin());
     }
 
     @Test
@@ -38,7 +42,8 @@ public class PolicyParserTest {
                 Policies.policy(
                         "epoch=7&stable=1.0&weights=2.0:5,3.0:0.5&lease_s=2.5&failover=none&candidate_deadline_s=0.2"
                                 + "&stable_deadline_s=3&breaker_consecutive=0&breaker_window=8&breaker_window_failures=4"
-                                + "&sticky=cookie:user");
+                                + "&sticky=cookie:user&cohort=header:x-user-group=internal&max_requests=500&replay_budget=12.5"
+                                + "&replay_budget_min=0");
         assertEquals(7, policy.epoch());
         assertEquals(Map.of("2.0", 5.0, "3.0", 0.5), policy.weights());
         assertFalse(policy.failover());
@@ -47,6 +52,10 @@ public class PolicyParserTest {
         assertEquals(2.5, policy.leaseS(), 0);
         assertEquals(new BreakerSettings(0, 8, 4), policy.breaker());
         assertEquals(new StickyKey(StickyKey.Place.COOKIE, "user"), policy.sticky());
+        assertEquals(new Cohort("x-user-group", "internal"), policy.cohort());
+        assertEquals(500, policy.maxRequests());
+        assertEquals(12.5, policy.replayBudgetPct(), 0);
+        assertEquals(0, policy.replayBudgetMin());
     }
 
     @Test
@@ -55,7 +64,8 @@ public class PolicyParserTest {
                 refused(
                                 "epoch=-1&weights=2.0:abc,3.0:70,1.0:40,3.0:1&lease_s=Infinity&failover=maybe"
                                         + "&candidate_deadline_s=0&stable_deadline_s=1d&breaker_consecutive=1.5"
-                                        + "&breaker_window=0&sticky=body:x&colour=red&stable=1.0&stable=2.0")
+                                        + "&breaker_window=0&sticky=body:x&cohort=header:a&max_requests=-1"
+                                        + "&replay_budget=101&replay_budget_min=x&colour=red&stable=1.0&stable=2.0")
                         .getMessage();
         for (String part :
                 List.of(
@@ -71,6 +81,10 @@ public class PolicyParserTest {
                         "breaker_consecutive is 1.5",
                         "breaker_window is 0",
                         "sticky is body:x",
+                        "cohort is header:a",
+                        "max_requests is -1",
+                        "replay_budget is 101",
+                        "replay_budget_min is x",
                         "unknown parameter colour",
                         "stable is given 2 times")) {
             assertTrue(part + " in: " + message, message.contains(part));
@@ -101,7 +115,8 @@ public class PolicyParserTest {
         String alphabet = "0123456789.:,-+eE azNI\u00e9\u0000%=&";
         String[] names = {
             "epoch", "stable", "weights", "lease_s", "failover", "candidate_deadline_s", "stable_deadline_s",
-            "breaker_consecutive", "breaker_window", "breaker_window_failures", "sticky", "other"
+            "breaker_consecutive", "breaker_window", "breaker_window_failures", "sticky", "cohort",
+            "max_requests", "replay_budget", "replay_budget_min", "other"
         };
         for (int round = 0; round < 50_000; round++) {
             Map<String, List<String>> query = new HashMap<>();
