@@ -33,6 +33,7 @@ class Role(Word):
     DEFAULT = "default"
     EXPLICIT = "explicit"
     FAILOVER = "failover"
+    MIRROR = "mirror"
 
 
 class Outcome(Word):
@@ -73,7 +74,8 @@ class TrafficPolicy:
 
     ``weights_pct`` holds candidates only, each 0–100; the rest goes to ``stable``. ``cohort``
     (``header:NAME=VALUE``) gets the first candidate whatever its weight; ``max_requests`` is all that a candidate gets
-    on one node, 0 = no limit.
+    on one node, 0 = no limit. ``mirrors_pct`` names shadows: they get copies of requests, and no
+    caller sees their answers.
     """
 
     model: ModelName
@@ -91,6 +93,7 @@ class TrafficPolicy:
     max_requests: int = 0
     replay_budget_pct: float = 20.0
     replay_budget_min: int = 20
+    mirrors_pct: Mapping[VersionName, float] = field(default_factory=dict)
 
     def weight_of(self, version: VersionName) -> float:
         """Percent of traffic that goes to ``version``."""
@@ -111,6 +114,40 @@ class TrafficStatus:
     in_flight: Mapping[VersionName, int]
     exposed: Mapping[VersionName, int] = field(default_factory=dict)
     """Requests each candidate was sent under this policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorHalf:
+    """What one version said to a mirrored request. ``body`` is cut at the gateway's cap; ``is_complete`` is false for a
+    stream that broke, ``is_failover`` true where stable answered for the candidate."""
+
+    version: VersionName
+    status: int
+    latency_s: float
+    body: bytes
+    is_truncated: bool
+    is_complete: bool
+    is_failover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPair:
+    """The answers of two versions to the same request; ``primary`` is the caller's."""
+
+    sequence: int
+    request_id: str
+    at_s: float
+    primary: MirrorHalf
+    shadow: MirrorHalf
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPage:
+    """Pairs in their order. ``lost`` were overwritten since the last look; ``newest`` is the latest there is."""
+
+    pairs: tuple[MirrorPair, ...]
+    lost: int
+    newest: int
 
 
 @dataclass(frozen=True, slots=True)

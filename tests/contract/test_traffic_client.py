@@ -37,6 +37,7 @@ POLICY = TrafficPolicy(
     max_requests=500,
     replay_budget_pct=12.5,
     replay_budget_min=3,
+    mirrors_pct={TWO: 12.5},
 )
 
 
@@ -97,6 +98,25 @@ def test_renewing_keeps_a_lease_alive_and_letting_it_run_out_gives_all_to_stable
         return status is not None and status.effective_weights_pct.get(ONE) == 100
 
     wait_until(stable_has_all, 5, "the lease to run out")
+
+
+def test_pairs_of_mirrored_answers_arrive_and_are_read_on_from_the_last(
+    server: TorchServeProcess, traffic: TrafficClient, epoch: int
+) -> None:
+    assert traffic.mirror_pairs(ModelName("nobody")).pairs == ()
+    traffic.put(TrafficPolicy(model=MODEL, stable=ONE, mirrors_pct={TWO: 100.0}), epoch)
+    server.predict(MODEL, b"x")
+    page = wait_until(lambda: traffic.mirror_pairs(MODEL) if traffic.mirror_pairs(MODEL).pairs else None, 10, "a pair")
+    assert page is not None
+    (pair,) = page.pairs
+    halves = (pair.primary, pair.shadow)
+    assert [(half.version, half.status, half.body) for half in halves] == [
+        (ONE, 200, b"answer of 1.0"),
+        (TWO, 200, b"answer of 2.0"),
+    ]
+    assert all(half.is_complete and not half.is_truncated and 0 < half.latency_s < 10 for half in halves)
+    assert traffic.mirror_pairs(MODEL, after=pair.sequence).pairs == ()
+    assert page.newest == pair.sequence
 
 
 @pytest.mark.parametrize(("difference", "weight_pct"), [(-1, 0.25), (0, 99.0)], ids=["older", "reused"])

@@ -59,7 +59,7 @@ def handle(data, context):
             os._exit(3)
     if wish == "headers":
         header = context.get_request_header
-        return [json.dumps({name: header(0, name) for name in ("url_path", "explain", "x-mine")})]
+        return [json.dumps({name: header(0, name) for name in ("url_path", "explain", "x-mine", "x-rollout-mirror")})]
     return ["answer of " + version for _ in data]
 """
 
@@ -297,6 +297,44 @@ def test_a_spent_replay_budget_takes_the_candidate_out_and_costs_no_request(traf
     assert 5 <= sum(answer.headers.get("x-rollout-failover") == "1" for answer in answers) < 15
 
 
+def test_a_shadow_gets_copies_and_nobody_waits_for_it(traffic: Traffic) -> None:
+    traffic.policy(stable="1.0", lease_s=600, mirror="2.0:100")
+    for wish in ("", "raise", "exit", "stream"):
+        answer = traffic.ask(wish)
+        assert (answer.status_code, answer.text) == (200, "answer of 1.0"), wish
+        wait_until(lambda: traffic.in_flight("2.0") == 0, 10, "the shadow to have answered")
+        traffic.server.wait_for_ready_workers(traffic.model, "2.0")
+    # Slow shadows: more copies than there may be are dropped, and users do not feel it.
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: traffic.ask("sleep 0.5"), range(24)))
+    assert {answer.text for answer in answers} == {"answer of 1.0"}
+    assert max(answer.elapsed.total_seconds() for answer in answers) < 0.4
+    dropped = traffic.server.metric(
+        "ts_rollout_mirror_dropped_total", model=traffic.model, version="2.0", reason="copies"
+    )
+    assert dropped == 8
+    pairs = traffic.server.management("GET", f"/mirror/{traffic.model}").json()
+    told = [(pair["primary"]["status"], pair["shadow"]["status"], pair["shadow"]["body"]) for pair in pairs["pairs"]]
+    assert told[0] == (200, 200, "answer of 2.0")
+    assert [status for _, status, _ in told[1:3]] == [503, 500]
+    assert told[3] == (200, 200, "a2.0 b2.0 answer of 2.0")
+    assert traffic.server.metric("ts_rollout_answers_total", model=traffic.model, version="2.0") == 0
+    assert traffic.outcomes("2.0", "mirror").keys() >= {"ok", "model_error", "worker_died"}
+
+
+def test_a_shadow_is_told_that_it_is_one(traffic: Traffic) -> None:
+    traffic.policy(stable="1.0", lease_s=600, mirror="2.0:100")
+    wishes = json.dumps({"1.0": "headers", "2.0": "headers"})
+    answer = traffic.server.predict(traffic.model, wishes)
+    assert answer.json()["x-rollout-mirror"] is None
+    path = f"/mirror/{traffic.model}"
+    pairs = wait_until(lambda: traffic.server.management("GET", path).json()["pairs"], 10, "the pair")
+    assert json.loads(pairs[0]["shadow"]["body"])["x-rollout-mirror"] == "1"
+    for query in ({"after": -1}, {"limit": 0}, {"after": "x"}):
+        assert traffic.server.management("GET", path, **query).status_code == 400
+    assert traffic.server.management("DELETE", path).status_code == 405
+
+
 def test_every_way_in_obeys_the_policy(traffic: Traffic) -> None:
     traffic.policy(**EVERYTHING_TO_CANDIDATE)
     for path in (
@@ -314,7 +352,12 @@ def test_headers_reach_the_handler_as_from_torchserve(traffic: Traffic) -> None:
         url = traffic.server.url(port, f"/explanations/{traffic.model}/2.0/some/where")
         headers = traffic.server.inference_headers() | {"x-mine": "1"}
         answer = requests.post(url, data=json.dumps({"2.0": "headers"}), headers=headers, timeout=10)
-        assert answer.json() == {"url_path": "some/where", "explain": "True", "x-mine": "1"}, version
+        assert answer.json() == {
+            "url_path": "some/where",
+            "explain": "True",
+            "x-mine": "1",
+            "x-rollout-mirror": None,
+        }, version
 
 
 def test_a_form_is_read_as_by_torchserve(traffic: Traffic) -> None:

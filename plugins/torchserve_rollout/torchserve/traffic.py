@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 from torchserve_rollout.errors import ServerError
-from torchserve_rollout.model import Failover, ModelName, TrafficPolicy, TrafficStatus, VersionName
+from torchserve_rollout.model import (
+    Failover,
+    MirrorHalf,
+    MirrorPage,
+    MirrorPair,
+    ModelName,
+    TrafficPolicy,
+    TrafficStatus,
+    VersionName,
+)
 from torchserve_rollout.torchserve.listener import Listener, raise_for
 
 
@@ -53,13 +64,21 @@ class TrafficClient:
         if answer.status_code != 404:
             raise_for(answer, f"removing the traffic policy of {model} (epoch {epoch})")
 
+    def mirror_pairs(self, model: ModelName, after: int = 0, limit: int = 100) -> MirrorPage:
+        """Pairs of answers to mirrored requests later than ``after``, oldest first; 0 = all that are kept."""
+        answer = self._management.get(f"/mirror/{model}", {"after": after, "limit": limit})
+        raise_for(answer, f"reading the mirrored requests of {model}")
+        content = answer.json()
+        pairs = tuple(_mirror_pair(each) for each in content["pairs"])
+        return MirrorPage(pairs, lost=int(content["lost"]), newest=int(content["newest"]))
+
 
 def policy_query(policy: TrafficPolicy, epoch: int) -> dict[str, str | int | float]:
     """The query string of ``PUT /traffic/{model}``."""
     query: dict[str, str | int | float] = {
         "epoch": epoch,
         "stable": policy.stable,
-        "weights": ",".join(f"{version}:{_number(weight)}" for version, weight in policy.weights_pct.items()),
+        "weights": _shares(policy.weights_pct),
         "lease_s": _number(policy.lease_s),
         "failover": policy.failover.value,
         "candidate_deadline_s": _number(policy.candidate_deadline_s),
@@ -73,6 +92,8 @@ def policy_query(policy: TrafficPolicy, epoch: int) -> dict[str, str | int | flo
     }
     if policy.sticky:
         query["sticky"] = policy.sticky
+    if policy.mirrors_pct:
+        query["mirror"] = _shares(policy.mirrors_pct)
     if policy.cohort:
         query["cohort"] = policy.cohort
     return query
@@ -97,6 +118,7 @@ def traffic_status(content: dict[str, Any]) -> TrafficStatus:
         max_requests=int(content["max_requests"]),
         replay_budget_pct=float(content["replay_budget"]),
         replay_budget_min=int(content["replay_budget_min"]),
+        mirrors_pct={VersionName(version): float(share) for version, share in content["mirror"].items()},
     )
     return TrafficStatus(
         policy=policy,
@@ -107,6 +129,33 @@ def traffic_status(content: dict[str, Any]) -> TrafficStatus:
         in_flight={VersionName(v): int(n) for v, n in content["in_flight"].items()},
         exposed={VersionName(v): int(n) for v, n in content["exposed"].items()},
     )
+
+
+def _mirror_pair(content: Mapping[str, Any]) -> MirrorPair:
+    return MirrorPair(
+        sequence=int(content["sequence"]),
+        request_id=str(content["request_id"]),
+        at_s=float(content["at_s"]),
+        primary=_mirror_half(content["primary"]),
+        shadow=_mirror_half(content["shadow"]),
+    )
+
+
+def _mirror_half(content: Mapping[str, Any]) -> MirrorHalf:
+    body = str(content["body"])
+    return MirrorHalf(
+        version=VersionName(content["version"]),
+        status=int(content["status"]),
+        latency_s=float(content["latency_s"]),
+        body=base64.b64decode(body) if content["encoding"] == "base64" else body.encode(),
+        is_truncated=bool(content["truncated"]),
+        is_complete=bool(content["complete"]),
+        is_failover=bool(content["failover"]),
+    )
+
+
+def _shares(shares_pct: Mapping[VersionName, float]) -> str:
+    return ",".join(f"{version}:{_number(share)}" for version, share in shares_pct.items())
 
 
 def _number(value: float) -> str:

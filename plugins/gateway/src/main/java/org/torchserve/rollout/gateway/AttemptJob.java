@@ -14,7 +14,6 @@ import org.torchserve.rollout.routing.Answer;
 import org.torchserve.rollout.routing.Attempt;
 import org.torchserve.rollout.routing.Dispatcher;
 import org.torchserve.rollout.routing.Outcome;
-import org.torchserve.rollout.routing.Role;
 
 /** One attempt as TorchServe's queues know it. What the worker says goes to the attempt, never to a connection. */
 final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
@@ -102,7 +101,7 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
             return Outcome.NO_CAPACITY;
         }
         // Stable's requests wait for a worker that restarts; a candidate's need not, stable is there.
-        return attempt.route().role() == Role.CANDIDATE && !isTaken() ? TorchServeVersions.absence(model) : null;
+        return attempt.route().role().isSpare() && !isTaken() ? TorchServeVersions.absence(model) : null;
     }
 
     @Override

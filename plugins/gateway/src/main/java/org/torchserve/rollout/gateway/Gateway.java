@@ -17,6 +17,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.torchserve.rollout.controller.ControllerProcess;
 import org.torchserve.rollout.routing.Exchanges;
+import org.torchserve.rollout.routing.Mirror;
 import org.torchserve.rollout.routing.PolicyBook;
 import org.torchserve.rollout.routing.Router;
 
@@ -39,6 +40,13 @@ public final class Gateway {
                     new DefaultThreadFactory("rollout-deadlines", true), TICK_MS, TimeUnit.MILLISECONDS);
     private final Exchanges exchanges = new Exchanges(router, this::after, metrics, System::nanoTime);
 
+    private final Mirror mirror =
+            new Mirror(
+                    exchanges,
+                    () -> ThreadLocalRandom.current().nextDouble(),
+                    System::nanoTime,
+                    System::currentTimeMillis);
+
     private Gateway() {}
 
     public static Gateway instance() {
@@ -55,6 +63,10 @@ public final class Gateway {
 
     public Exchanges exchanges() {
         return exchanges;
+    }
+
+    public Mirror mirror() {
+        return mirror;
     }
 
     /** Starts the gateway as soon as TorchServe is up; only the first call counts, TorchServe makes each plugin twice. */
@@ -76,15 +88,26 @@ public final class Gateway {
         CollectorRegistry.defaultRegistry.register(
                 new PolicyCollector(policies, exchanges, metrics, System::nanoTime));
         startHousekeeping();
-        openListener();
-        openGrpcListener();
+        openListeners();
         ControllerProcess.startIfEmbedded();
     }
 
-    private void openListener() {
+    private void openListeners() {
+        Inferences inferences;
+        try {
+            inferences = new Inferences(router, mirror, GatewayConfig.defaultDeadlineS());
+        } catch (IllegalArgumentException e) {
+            logger.error("Rollout gateway does not listen: {}. Mend it in config.properties and restart.", e.getMessage());
+            return;
+        }
+        openHttp(inferences);
+        openGrpc(inferences);
+    }
+
+    private void openHttp(Inferences inferences) {
         String address = GatewayConfig.gatewayAddress();
         try {
-            Channel listener = GatewayListener.open(address, router, exchanges);
+            Channel listener = GatewayListener.open(address, inferences);
             Runtime.getRuntime().addShutdownHook(new Thread(listener::close, "rollout-stop-listening"));
             logger.info("Rollout gateway listens on {}", address);
         } catch (GeneralSecurityException e) {
@@ -103,10 +126,10 @@ public final class Gateway {
         }
     }
 
-    private void openGrpcListener() {
+    private void openGrpc(Inferences inferences) {
         String address = GatewayConfig.grpcGatewayAddress();
         try {
-            Server listener = GrpcListener.open(address, router, exchanges);
+            Server listener = GrpcListener.open(address, inferences);
             Runtime.getRuntime().addShutdownHook(new Thread(listener::shutdown, "rollout-stop-grpc"));
             logger.info("Rollout gateway listens for gRPC on {}", address);
         } catch (IOException | IllegalArgumentException e) {

@@ -26,27 +26,22 @@ import org.pytorch.serve.util.Connector;
 import org.pytorch.serve.util.ConnectorType;
 import org.pytorch.serve.util.TokenAuthorization.TokenType;
 import org.pytorch.serve.workflow.api.http.WorkflowInferenceRequestHandler;
-import org.torchserve.rollout.routing.Exchanges;
-import org.torchserve.rollout.routing.Router;
 
 /** The public inference listener: TorchServe's own pipeline with {@link RoutedRequests} put in front of its handler. */
 final class GatewayListener extends ChannelInitializer<Channel> {
     private static final int BACKLOG = 1024;
 
-    private final Router router;
-    private final Exchanges exchanges;
+    private final Inferences inferences;
     private final SslContext sslContext;
     private final int maxRequestBytes = ConfigManager.getInstance().getMaxRequestSize();
-    private final double defaultDeadlineS = GatewayConfig.defaultDeadlineS();
 
-    private GatewayListener(Router router, Exchanges exchanges, SslContext sslContext) {
-        this.router = router;
-        this.exchanges = exchanges;
+    private GatewayListener(Inferences inferences, SslContext sslContext) {
+        this.inferences = inferences;
         this.sslContext = sslContext;
     }
 
     /** Opens the listener and returns once it accepts connections. */
-    static Channel open(String address, Router router, Exchanges exchanges)
+    static Channel open(String address, Inferences inferences)
             throws IOException, GeneralSecurityException {
         ConfigManager config = ConfigManager.getInstance();
         Connector connector = Connector.parse(address, ConnectorType.INFERENCE_CONNECTOR);
@@ -60,7 +55,7 @@ final class GatewayListener extends ChannelInitializer<Channel> {
                                 Connector.newEventLoopGroup(config.getNettyThreads()))
                         .channel(connector.getServerChannel())
                         .option(ChannelOption.SO_BACKLOG, BACKLOG)
-                        .childHandler(new GatewayListener(router, exchanges, sslContext));
+                        .childHandler(new GatewayListener(inferences, sslContext));
         // TorchServe sets SO_LINGER to 0, which throws away what a slow client has not read yet: not here.
         ChannelFuture bound = bootstrap.bind(connector.getSocketAddress()).awaitUninterruptibly();
         if (!bound.isSuccess()) {
@@ -90,7 +85,7 @@ final class GatewayListener extends ChannelInitializer<Channel> {
                 first.setNextHandler(new OpenAiRoutes.Errors())
                         .setNextHandler(new TokenAuthorizationHandler(TokenType.INFERENCE))
                         .setNextHandler(new OpenAiRoutes.Models())
-                        .setNextHandler(new RoutedRequests(router, exchanges, plugins.keySet(), defaultDeadlineS))
+                        .setNextHandler(new RoutedRequests(inferences, plugins.keySet()))
                         .setNextHandler(new InferenceRequestHandler(plugins))
                         .setNextHandler(new WorkflowInferenceRequestHandler());
         if (ConfigManager.getInstance().isOpenInferenceProtocol()) {

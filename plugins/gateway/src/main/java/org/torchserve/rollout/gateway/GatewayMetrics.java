@@ -49,13 +49,17 @@ public final class GatewayMetrics implements Recorder {
             Counter.build("ts_rollout_breaker_trips_total", "Times the breaker of a candidate opened.")
                     .labelNames("model", "version")
                     .create();
+    private final Counter mirrorDrops =
+            Counter.build("ts_rollout_mirror_dropped_total", "Copies of requests that were not made, by why.")
+                    .labelNames("model", "version", "reason")
+                    .create();
     private final Map<VersionName, Series> series = new ConcurrentHashMap<>();
 
     private record VersionName(String model, String version) {}
 
     /** Registers the series. */
     public GatewayMetrics register(CollectorRegistry registry) {
-        for (Collector each : List.of(attempts, latency, firstByte, queue, answers, failovers, trips)) {
+        for (Collector each : List.of(attempts, latency, firstByte, queue, answers, failovers, trips, mirrorDrops)) {
             registry.register(each);
         }
         return this;
@@ -91,7 +95,14 @@ public final class GatewayMetrics implements Recorder {
 
     @Override
     public void answered(Route route, int status) {
-        of(route).answers(status).inc();
+        if (route.role() != Role.MIRROR) {
+            of(route).answers(status).inc();
+        }
+    }
+
+    @Override
+    public void mirrorDropped(Route shadow, String why) {
+        of(shadow).child(mirrorDrops, why).inc();
     }
 
     @Override

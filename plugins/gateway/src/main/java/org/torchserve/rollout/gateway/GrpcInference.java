@@ -16,21 +16,15 @@ import org.pytorch.serve.util.ConfigManager;
 import org.pytorch.serve.util.messages.InputParameter;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.torchserve.rollout.routing.Exchange;
-import org.torchserve.rollout.routing.Exchanges;
 import org.torchserve.rollout.routing.Problem;
 import org.torchserve.rollout.routing.Route;
-import org.torchserve.rollout.routing.Router;
 
 /** TorchServe's gRPC inference service, with the traffic policy in between. */
 final class GrpcInference extends InferenceImpl {
-    private final Router router;
-    private final Exchanges exchanges;
-    private final double defaultDeadlineS;
+    private final Inferences inferences;
 
-    GrpcInference(Router router, Exchanges exchanges, double defaultDeadlineS) {
-        this.router = router;
-        this.exchanges = exchanges;
-        this.defaultDeadlineS = defaultDeadlineS;
+    GrpcInference(Inferences inferences) {
+        this.inferences = inferences;
     }
 
     @Override
@@ -69,13 +63,12 @@ final class GrpcInference extends InferenceImpl {
         String version = isNamed ? request.getModelVersion() : headers.get(HttpCaller.MODEL_VERSION);
         String sequenceHeader = ConfigManager.getInstance().getTsHeaderKeySequenceId();
         UnaryOperator<String> header = name -> name.equals(sequenceHeader) ? sequenceId : headers.get(name);
-        Route route = router.route(model, version, new RequestSender(header));
+        Route route = inferences.route(model, version, new RequestSender(header));
         if (route == null) {
             caller.refuse(unknown(model, version));
             return null;
         }
-        RequestInput input = read(request, sequenceId);
-        return exchanges.begin(route, new TorchServeRequest(input, defaultDeadlineS), caller);
+        return inferences.begin(route, read(request, sequenceId), caller);
     }
 
     private static Problem unknown(String model, String version) {

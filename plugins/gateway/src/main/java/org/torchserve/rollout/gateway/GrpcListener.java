@@ -11,18 +11,16 @@ import java.util.concurrent.TimeUnit;
 import org.pytorch.serve.grpcimpl.GRPCInterceptor;
 import org.pytorch.serve.util.ConfigManager;
 import org.pytorch.serve.util.ConnectorType;
-import org.torchserve.rollout.routing.Exchanges;
-import org.torchserve.rollout.routing.Router;
 
 /** The public gRPC listener: set up as TorchServe sets up its own, token check and certificates included. */
 final class GrpcListener {
     private GrpcListener() {}
 
     /** Opens the listener at {@code host:port} and returns once it accepts connections. */
-    static Server open(String address, Router router, Exchanges exchanges) throws IOException {
+    static Server open(String address, Inferences inferences) throws IOException {
         ConfigManager config = ConfigManager.getInstance();
         ConnectorType inference = ConnectorType.INFERENCE_CONNECTOR;
-        BindableService service = new GrpcInference(router, exchanges, GatewayConfig.defaultDeadlineS());
+        BindableService service = new GrpcInference(inferences);
         NettyServerBuilder builder =
                 NettyServerBuilder.forAddress(socketAddress(address))
                         .maxConnectionAge(config.getGRPCMaxConnectionAge(inference), TimeUnit.MILLISECONDS)

@@ -19,23 +19,17 @@ import org.pytorch.serve.util.messages.RequestInput;
 import org.pytorch.serve.wlm.ModelManager;
 import org.pytorch.serve.wlm.WorkerInitializationException;
 import org.torchserve.rollout.routing.Exchange;
-import org.torchserve.rollout.routing.Exchanges;
 import org.torchserve.rollout.routing.Route;
-import org.torchserve.rollout.routing.Router;
 
 /** Takes the inference requests out of TorchServe's chain of handlers and sends them where the policy says. */
 final class RoutedRequests extends HttpRequestHandlerChain {
-    private final Router router;
-    private final Exchanges exchanges;
+    private final Inferences inferences;
     private final Set<String> inferencePlugins;
-    private final double defaultDeadlineS;
 
     /** @param inferencePlugins first path segments that other plugins answer */
-    RoutedRequests(Router router, Exchanges exchanges, Set<String> inferencePlugins, double defaultDeadlineS) {
-        this.router = router;
-        this.exchanges = exchanges;
+    RoutedRequests(Inferences inferences, Set<String> inferencePlugins) {
+        this.inferences = inferences;
         this.inferencePlugins = inferencePlugins;
-        this.defaultDeadlineS = defaultDeadlineS;
     }
 
     @Override
@@ -71,13 +65,13 @@ final class RoutedRequests extends HttpRequestHandlerChain {
         } else if (model == null) {
             model = modelOf(input);
         }
-        Route route = router.route(model, version, new RequestSender(headers::get));
+        Route route = inferences.route(model, version, new RequestSender(headers::get));
         if (route == null) {
             refuseUnknown(model, version);
         }
         ErrorForm errors = target.isOpenAi() ? ErrorForm.OPENAI : ErrorForm.TORCHSERVE;
         HttpCaller caller = new HttpCaller(ctx, HttpUtil.isKeepAlive(request), errors);
-        Exchange exchange = exchanges.begin(route, new TorchServeRequest(input, defaultDeadlineS), caller);
+        Exchange exchange = inferences.begin(route, input, caller);
         ctx.pipeline().get(Connection.class).whenClosed(exchange::callerGone);
     }
 

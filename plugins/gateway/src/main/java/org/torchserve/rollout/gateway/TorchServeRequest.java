@@ -18,7 +18,6 @@ import org.torchserve.rollout.routing.Attempt;
 import org.torchserve.rollout.routing.Dispatcher;
 import org.torchserve.rollout.routing.Outcome;
 import org.torchserve.rollout.routing.Problem;
-import org.torchserve.rollout.routing.Role;
 import org.torchserve.rollout.routing.Route;
 
 /** One client request that can be put into the queue of any version, more than once. */
@@ -41,7 +40,7 @@ final class TorchServeRequest implements Dispatcher {
         if (model == null) {
             throw notRegistered(route);
         }
-        Outcome absence = route.role() == Role.CANDIDATE ? TorchServeVersions.absence(model) : null;
+        Outcome absence = route.role().isSpare() ? TorchServeVersions.absence(model) : null;
         if (absence != null) {
             throw unavailable(route, absence);
         }

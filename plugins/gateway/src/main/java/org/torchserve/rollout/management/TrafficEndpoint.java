@@ -138,6 +138,7 @@ public final class TrafficEndpoint extends ModelServerEndpoint {
         described.put("max_requests", policy.maxRequests());
         described.put("replay_budget", policy.replayBudgetPct());
         described.put("replay_budget_min", policy.replayBudgetMin());
+        described.put("mirror", policy.mirror());
         described.put("lease_s", inForce.leaseS());
         described.put("lease_remaining_s", inForce.leaseRemainingS(now));
         described.put("lease_valid", inForce.isLeaseValid(now));
@@ -167,6 +168,7 @@ public final class TrafficEndpoint extends ModelServerEndpoint {
         Map<String, Integer> counts = new LinkedHashMap<>();
         counts.put(policy.stable(), 0);
         policy.weights().keySet().forEach(version -> counts.put(version, 0));
+        policy.mirror().keySet().forEach(version -> counts.put(version, 0));
         counts.putAll(gateway.exchanges().inFlight().getOrDefault(policy.model(), Map.of()));
         return counts;
     }

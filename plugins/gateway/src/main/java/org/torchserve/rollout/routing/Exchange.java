@@ -1,5 +1,7 @@
 package org.torchserve.rollout.routing;
 
+import java.util.function.Consumer;
+
 /**
  * One request from arrival to the last byte of its answer: at most two attempts, the second on stable, and the rule who is
  * to blame. Reports come from worker, timer and network threads; the monitor puts them in order, and nothing in here waits.
@@ -8,6 +10,8 @@ public final class Exchange {
     private static final double NANOS_PER_S = 1e9;
 
     private final Exchanges shared;
+    private final String requestId;
+    private final long beginNanos;
     private final Dispatcher dispatcher;
     private final Caller caller;
     /** Written under the monitor; read without it where TorchServe may hold locks of its own. */
@@ -17,9 +21,14 @@ public final class Exchange {
     private Attempt replaced;
 
     private Outcome replacedOutcome;
+    private int attempts;
+    private int status;
+    private Answer last;
 
-    Exchange(Exchanges shared, Dispatcher dispatcher, Caller caller) {
+    Exchange(Exchanges shared, String requestId, Dispatcher dispatcher, Caller caller) {
         this.shared = shared;
+        this.requestId = requestId;
+        this.beginNanos = shared.nanoClock().getAsLong();
         this.dispatcher = dispatcher;
         this.caller = caller;
     }
@@ -27,6 +36,7 @@ public final class Exchange {
     synchronized void attempt(Route route) {
         Attempt attempt = new Attempt(this, route, shared.nanoClock().getAsLong());
         current = attempt;
+        attempts++;
         try {
             attempt.dispatched = dispatcher.dispatch(attempt);
         } catch (Dispatcher.RefusedException refused) {
@@ -57,9 +67,12 @@ public final class Exchange {
         if (!whole) {
             settleReplaced(false);
             attempt.streaming = true;
+            status = answer.status();
             shared.recorder().answered(attempt.route(), answer.status());
             caller.answer(answer, served(attempt));
         } else if (!failOver(attempt, outcome)) {
+            status = answer.status();
+            last = answer;
             conclude(attempt, outcome);
             shared.recorder().answered(attempt.route(), answer.status());
             caller.answer(asWhole(answer), served(attempt));
@@ -68,6 +81,7 @@ public final class Exchange {
 
     private void continueStream(Attempt attempt, Answer answer) {
         if (answer.part() != Answer.Part.MORE) {
+            last = answer;
             conclude(attempt, Outcome.OK);
         }
         caller.answer(answer, served(attempt));
@@ -131,6 +145,7 @@ public final class Exchange {
             conclude(attempt, Outcome.STREAM_BROKEN);
             caller.breakOff(problem.message());
         } else if (!failOver(attempt, outcome)) {
+            status = problem.status();
             conclude(attempt, outcome);
             shared.recorder().answered(attempt.route(), problem.status());
             caller.problem(problem, served(attempt));
@@ -165,7 +180,13 @@ public final class Exchange {
         boolean sawInput = replaced != null && replaced.dispatched != null && replacedOutcome != Outcome.NO_CAPACITY;
         boolean inputToBlame = sawInput && failedToo;
         settleReplaced(inputToBlame);
-        count(attempt, inputToBlame && outcome.isCharged() ? Outcome.BAD_INPUT : outcome);
+        Outcome counted = inputToBlame && outcome.isCharged() ? Outcome.BAD_INPUT : outcome;
+        count(attempt, counted);
+        Consumer<Conclusion> log = shared.log();
+        if (log != null) {
+            long latencyNanos = attempt.endNanos - beginNanos;
+            log.accept(new Conclusion(requestId, attempt.route(), counted, status, attempts, latencyNanos, last));
+        }
     }
 
     private void leave(Attempt attempt) {

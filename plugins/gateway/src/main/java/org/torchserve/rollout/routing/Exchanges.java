@@ -4,6 +4,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 
 /** All requests under way, and what they share. */
@@ -12,6 +13,7 @@ public final class Exchanges {
     private final Deadlines deadlines;
     private final Recorder recorder;
     private final LongSupplier nanoClock;
+    private volatile Consumer<Conclusion> log;
     private final Set<Exchange> live = ConcurrentHashMap.newKeySet();
 
     public Exchanges(Router router, Deadlines deadlines, Recorder recorder, LongSupplier nanoClock) {
@@ -22,8 +24,8 @@ public final class Exchanges {
     }
 
     /** Starts a request on its way; {@link Exchange#callerGone} ends it early. */
-    public Exchange begin(Route route, Dispatcher dispatcher, Caller caller) {
-        Exchange exchange = new Exchange(this, dispatcher, caller);
+    public Exchange begin(String requestId, Route route, Dispatcher dispatcher, Caller caller) {
+        Exchange exchange = new Exchange(this, requestId, dispatcher, caller);
         live.add(exchange);
         boolean begun = false;
         try {
@@ -35,6 +37,11 @@ public final class Exchanges {
             }
         }
         return exchange;
+    }
+
+    /** From now on each request that ends is told to {@code everyConclusion}. */
+    public void logTo(Consumer<Conclusion> everyConclusion) {
+        log = everyConclusion;
     }
 
     /** Gives up attempts nobody will ever answer: TorchServe drops the requests of a version that is unregistered. */
@@ -56,6 +63,11 @@ public final class Exchanges {
 
     void forget(Exchange exchange) {
         live.remove(exchange);
+    }
+
+    /** Who wants to know how requests end, or null. */
+    Consumer<Conclusion> log() {
+        return log;
     }
 
     Router router() {

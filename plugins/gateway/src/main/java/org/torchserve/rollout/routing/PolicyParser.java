@@ -28,7 +28,8 @@ public final class PolicyParser {
                                     "cohort",
                                     "max_requests",
                                     "replay_budget",
-                                    "replay_budget_min")));
+                                    "replay_budget_min",
+                                    "mirror")));
     private static final double MAX_SECONDS = 86_400;
     private static final int MAX_WINDOW = 100_000;
     private static final double MAX_COUNT = 1e12;
@@ -82,12 +83,17 @@ public final class PolicyParser {
             problems.add("breaker_window_failures is " + breaker.windowFailures()
                     + ", more than breaker_window " + window + ", so it could never open");
         }
+        Map<String, Double> weights = percents("weights", stable);
+        double sum = weights.values().stream().mapToDouble(Double::doubleValue).sum();
+        if (sum > 100 + ROUNDING) {
+            problems.add("weights: the sum is " + plain(sum) + ", more than 100");
+        }
         TrafficPolicy policy =
                 new TrafficPolicy(
                         model,
                         epoch(),
                         stable,
-                        weights(stable),
+                        weights,
                         failover(),
                         seconds("candidate_deadline_s", 30),
                         seconds("stable_deadline_s", 60),
@@ -97,6 +103,7 @@ public final class PolicyParser {
                         (long) number("max_requests", 0, 0, MAX_COUNT, true),
                         number("replay_budget", 20, 0, 100, false),
                         (int) number("replay_budget_min", 20, 0, MAX_WINDOW, true),
+                        percents("mirror", stable),
                         seconds("lease_s", 10));
         throwProblems();
         return policy;
@@ -167,34 +174,27 @@ public final class PolicyParser {
         return otherwise;
     }
 
-    private Map<String, Double> weights(String stable) {
-        Map<String, Double> weights = new LinkedHashMap<>();
-        String value = text("weights", "");
-        if (value.isEmpty()) {
-            return weights;
-        }
-        double sum = 0;
-        for (String pair : value.split(",", -1)) {
+    /** {@code version:percent} pairs; none of the versions may be stable. */
+    private Map<String, Double> percents(String name, String stable) {
+        Map<String, Double> percents = new LinkedHashMap<>();
+        String value = text(name, "");
+        for (String pair : value.isEmpty() ? new String[0] : value.split(",", -1)) {
             int colon = pair.lastIndexOf(':');
             double percent = colon < 0 ? Double.NaN : decimal(pair.substring(colon + 1));
             if (colon < 1 || !(percent >= 0 && percent <= 100)) {
-                problems.add("weights: '" + pair + "' is not version:percent with a percent from 0 to 100");
+                problems.add(name + ": '" + pair + "' is not version:percent with a percent from 0 to 100");
                 continue;
             }
             String version = pair.substring(0, colon);
             if (version.equals(stable)) {
-                problems.add("weights: " + version + " is stable; it gets what the others leave");
-            } else if (weights.put(version, percent) != null) {
-                problems.add("weights: " + version + " is given twice");
+                problems.add(name + ": " + version + " is stable, not one of the others");
+            } else if (percents.put(version, percent) != null) {
+                problems.add(name + ": " + version + " is given twice");
             } else {
-                checkRegistered("weights", version);
+                checkRegistered(name, version);
             }
-            sum += percent;
         }
-        if (sum > 100 + ROUNDING) {
-            problems.add("weights: the sum is " + plain(sum) + ", more than 100");
-        }
-        return Collections.unmodifiableMap(weights);
+        return Collections.unmodifiableMap(percents);
     }
 
     private boolean failover() {

@@ -10,5 +10,8 @@ public interface Recorder {
     /** The caller got this status. */
     void answered(Route route, int status);
 
+    /** A copy for {@code shadow} was not made: too many ({@code copies}), too large ({@code memory}), or it failed ({@code error}). */
+    void mirrorDropped(Route shadow, String why);
+
     void tripped(Route route, Breaker.Trip trip);
 }

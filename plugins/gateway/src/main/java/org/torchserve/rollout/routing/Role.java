@@ -13,9 +13,16 @@ public enum Role {
     /** The caller named the version. */
     EXPLICIT,
     /** Stable (or the default version), answering for a candidate that could not. */
-    FAILOVER;
+    FAILOVER,
+    /** A copy of a request whose answer nobody waits for. */
+    MIRROR;
 
     private final String label = name().toLowerCase(Locale.ROOT);
+
+    /** True if others are there to answer: such an attempt need not wait for a version that has no worker ready. */
+    public boolean isSpare() {
+        return this == CANDIDATE || this == MIRROR;
+    }
 
     /** The value of the metrics' label {@code role}. */
     public String label() {

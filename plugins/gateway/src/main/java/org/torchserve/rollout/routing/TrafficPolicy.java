@@ -14,6 +14,7 @@ import java.util.Map;
  * @param maxRequests so many requests may each candidate be sent in all; 0 = any number
  * @param replayBudgetPct percent of the model's recent requests that may be replays on stable
  * @param replayBudgetMin so many recent replays are within the budget in any case
+ * @param mirror percent of the requests copied to each shadow version
  * @param leaseS seconds the policy is valid unless renewed
  */
 public record TrafficPolicy(
@@ -30,6 +31,7 @@ public record TrafficPolicy(
         long maxRequests,
         double replayBudgetPct,
         int replayBudgetMin,
+        Map<String, Double> mirror,
         double leaseS) {
 
     /** True if {@code other} says the same; the length of the lease may differ, a renewal may change it. */
@@ -52,6 +54,7 @@ public record TrafficPolicy(
                 maxRequests,
                 replayBudgetPct,
                 replayBudgetMin,
+                mirror,
                 otherLeaseS);
     }
 }

@@ -55,6 +55,11 @@ public class ExchangeTest {
         }
 
         @Override
+        public void mirrorDropped(Route shadow, String why) {
+            counted.add(shadow.version() + " not mirrored: " + why);
+        }
+
+        @Override
         public void tripped(Route route, Breaker.Trip trip) {
             counted.add(route.version() + " tripped: " + trip.reason());
         }
@@ -118,7 +123,7 @@ public class ExchangeTest {
     }
 
     private Exchange request() {
-        return exchanges.begin(router.route("m", null, Sender.UNKNOWN), new Queue(), new Heard());
+        return exchanges.begin("r", router.route("m", null, Sender.UNKNOWN), new Queue(), new Heard());
     }
 
     private static Answer answer(int status, String body, Answer.Part part) {
@@ -249,7 +254,7 @@ public class ExchangeTest {
     @Test
     public void aNamedVersionIsHonouredAndNeverFailedOver() {
         Route route = router.route("m", "3.0", Sender.UNKNOWN);
-        exchanges.begin(route, new Queue(), new Heard());
+        exchanges.begin("r", route, new Queue(), new Heard());
         attempts.get(0).failed(503, "InternalServerException", "Prediction failed");
         assertHeard("503 InternalServerException from 3.0");
         assertCounted("3.0 explicit model_error", "answer 503 by 3.0");

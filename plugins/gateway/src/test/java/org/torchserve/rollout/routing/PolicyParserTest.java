@@ -65,7 +65,7 @@ public class PolicyParserTest {
                                 "epoch=-1&weights=2.0:abc,3.0:70,1.0:40,3.0:1&lease_s=Infinity&failover=maybe"
                                         + "&candidate_deadline_s=0&stable_deadline_s=1d&breaker_consecutive=1.5"
                                         + "&breaker_window=0&sticky=body:x&cohort=header:a&max_requests=-1"
-                                        + "&replay_budget=101&replay_budget_min=x&colour=red&stable=1.0&stable=2.0")
+                                        + "&replay_budget=101&replay_budget_min=x&mirror=1.0:5,2.0&colour=red&stable=1.0&stable=2.0")
                         .getMessage();
         for (String part :
                 List.of(
@@ -73,7 +73,8 @@ public class PolicyParserTest {
                         "'2.0:abc'",
                         "1.0 is stable",
                         "3.0 is given twice",
-                        "the sum is 111",
+                        "mirror: 1.0 is stable",
+                        "mirror: '2.0' is not",
                         "lease_s is Infinity",
                         "failover is maybe",
                         "candidate_deadline_s is 0",
@@ -100,6 +101,13 @@ public class PolicyParserTest {
     }
 
     @Test
+    public void sharesOfOneWholeAddUpAndCopiesNeedNot() {
+        assertTrue(refused("epoch=1&stable=1.0&weights=2.0:60,3.0:50").getMessage().contains("the sum is 110"));
+        TrafficPolicy policy = Policies.policy("epoch=1&stable=1.0&mirror=2.0:100,3.0:0.5");
+        assertEquals(Map.of("2.0", 100.0, "3.0", 0.5), policy.mirror());
+    }
+
+    @Test
     public void weightsThatAddUpToAHundredInDecimalsAreAccepted() {
         assertEquals(2, Policies.policy("epoch=1&stable=1.0&weights=2.0:33.3,3.0:66.7").weights().size());
     }
@@ -116,7 +124,7 @@ public class PolicyParserTest {
         String[] names = {
             "epoch", "stable", "weights", "lease_s", "failover", "candidate_deadline_s", "stable_deadline_s",
             "breaker_consecutive", "breaker_window", "breaker_window_failures", "sticky", "cohort",
-            "max_requests", "replay_budget", "replay_budget_min", "other"
+            "max_requests", "replay_budget", "replay_budget_min", "mirror", "other"
         };
         for (int round = 0; round < 50_000; round++) {
             Map<String, List<String>> query = new HashMap<>();
