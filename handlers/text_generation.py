@@ -81,6 +81,9 @@ class TextGenerationHandler:
             message = f"{type(error).__name__} while generating; see the worker's log"
             return form.error(500, "InternalServerException", message, in_stream=chunks.count > 0)
         self._measure(context, index, answer, time.perf_counter() - began)
+        # For whoever counts without reading answers, as the gateway's access log does.
+        context.set_response_header(index, "x-prompt-tokens", str(answer.prompt_tokens))
+        context.set_response_header(index, "x-generated-tokens", str(answer.generated_tokens))
         told_seed = seed if request.is_sampled else None
         if request.stream:
             context.set_response_content_type(index, form.stream_type)

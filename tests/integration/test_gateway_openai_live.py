@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from openai import OpenAI
 
 from tests.archives import write_archive
-from tests.torchserve_process import TorchServeProcess
+from tests.torchserve_process import TorchServeProcess, wait_until
 from tests.unit.handlers.worker import write_tiny_model
 from torchserve_rollout.packaging.entry import archive_url
 from torchserve_rollout.packaging.request import PackageRequest
@@ -49,7 +50,11 @@ def server(plugins_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 config={"handler": {"dtype": "float32", "torch_threads": 1}},
             )
         )
-    with TorchServeProcess(plugins_path=plugins_path, model_store=folder / "model-store") as running:
+    with TorchServeProcess(
+        plugins_path=plugins_path,
+        model_store=folder / "model-store",
+        properties={"rollout_access_log": "true"},
+    ) as running:
         for version in ("1.0", "2.0"):
             running.register(archive_url(catalogue.get(MODEL, version)))
         running.register(write_archive(running.model_store, "broken", "1.0", BROKEN_STREAM))
@@ -145,3 +150,35 @@ def test_a_stream_that_breaks_raises_in_the_client(client: OpenAI) -> None:
         for part in client.chat.completions.create(model="broken", messages=MESSAGES, stream=True):
             received.append(part.choices[0].delta.content or "")
     assert received == ["a"]
+
+
+def test_every_request_is_a_line_of_the_access_log(server: TorchServeProcess, client: OpenAI) -> None:
+    all_traffic_to(server, "2.0")
+    log = server.logs / "rollout_access.log"
+    answer = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=4)
+    list(client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=4, stream=True))
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="broken", messages=MESSAGES)
+
+    def three_lines() -> list[dict[str, object]]:
+        """From that of the first request on; none until all are there."""
+        written, _, _ = log.read_text().rpartition("\n")
+        lines = [json.loads(line) for line in written.splitlines()]
+        ids = ["chatcmpl-" + line["request_id"] for line in lines]
+        found = lines[ids.index(answer.id) :] if answer.id in ids else []
+        return found if len(found) == 3 else []
+
+    whole, stream, failed = wait_until(three_lines, 10, "the lines of three requests")
+    assert answer.usage is not None
+    for line in (whole, stream):
+        told = {key: line[key] for key in ("model", "version", "role", "outcome", "status", "attempts")}
+        assert told == {
+            "model": MODEL, "version": "2.0", "role": "candidate", "outcome": "ok", "status": 200, "attempts": 1
+        }  # fmt: skip
+        assert 0 < float(str(line["latency_s"])) < 30
+        assert line["prompt_tokens"] == answer.usage.prompt_tokens
+        assert line["generated_tokens"] == answer.usage.completion_tokens
+    assert (failed["model"], failed["role"], failed["outcome"], failed["status"]) == (
+        "broken", "default", "model_error", 503
+    )  # fmt: skip
+    assert "prompt_tokens" not in failed

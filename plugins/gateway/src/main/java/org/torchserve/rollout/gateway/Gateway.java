@@ -96,6 +96,9 @@ public final class Gateway {
         Inferences inferences;
         try {
             inferences = new Inferences(router, mirror, GatewayConfig.defaultDeadlineS());
+            if (GatewayConfig.accessLog()) {
+                exchanges.logTo(AccessLog.open());
+            }
         } catch (IllegalArgumentException e) {
             logger.error("Rollout gateway does not listen: {}. Mend it in config.properties and restart.", e.getMessage());
             return;

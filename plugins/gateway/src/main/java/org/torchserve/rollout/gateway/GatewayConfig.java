@@ -20,6 +20,15 @@ public final class GatewayConfig {
         return get("rollout_grpc_gateway_address", "127.0.0.1:7070");
     }
 
+    /** Whether each request is told in the access log. */
+    public static boolean accessLog() {
+        String value = get("rollout_access_log", "false");
+        if (!value.equals("true") && !value.equals("false")) {
+            throw new IllegalArgumentException("rollout_access_log is " + value + ", not true or false");
+        }
+        return value.equals("true");
+    }
+
     /** Where the controller listens. */
     public static String controllerAddress() {
         return get("rollout_controller_address", "http://127.0.0.1:8083");
