@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import pytest
 import requests
 
 from tests.archives import write_archive
+from tests.policy_flips import flip
 from tests.torchserve_process import LOOPBACK, TorchServeProcess, wait_until
 
 # The body says what a version is to do: {"2.0": "raise"}; every other version answers with its name.
@@ -447,26 +447,17 @@ def test_a_caller_who_leaves_is_counted_and_nobody_is_charged(traffic: Traffic) 
     assert traffic.ask().text == "answer of 2.0"
 
 
-def test_policies_change_under_load_without_a_failed_or_misrouted_request(traffic: Traffic) -> None:
-    stop = threading.Event()
-    seen: Counter[tuple[int, str]] = Counter()
-
-    def load() -> None:
-        with requests.Session() as session:
-            session.headers.update(traffic.server.inference_headers())
-            url = traffic.server.url(traffic.server.ports.gateway, f"/predictions/{traffic.model}")
-            while not stop.is_set():
-                answer = session.post(url, data=b"{}", timeout=10)
-                seen[(answer.status_code, answer.text)] += 1
-
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(4):
-            pool.submit(load)
-        for flip in range(200):
-            traffic.policy(stable="1.0" if flip % 2 else "2.0", weights="2.0:50" if flip % 2 else "1.0:50", lease_s=5)
-        stop.set()
-    assert {status for status, _ in seen} == {200}
-    assert {text for _, text in seen} == {"answer of 1.0", "answer of 2.0"}
+def test_policies_change_under_load_without_a_failed_doubled_or_misrouted_request(traffic: Traffic) -> None:
+    versions = ("1.0", "2.0", "3.0")
+    traffic.server.register(write_archive(traffic.server.model_store, traffic.model, "3.0", HANDLER))
+    flips = flip(traffic.server, traffic.model, versions, flips=300, hold_s=0.01)
+    assert flips.failed == []
+    assert flips.misrouted == []
+    assert flips.telling > 100, "the requests must be able to tell a mistake"
+    assert {each.version for each in flips.asked} == set(versions)
+    counted = traffic.server.metric("ts_rollout_attempts_total", model=traffic.model)
+    assert counted == len(flips.asked)
+    traffic.server.management("DELETE", f"/models/{traffic.model}/3.0")
 
 
 def test_torchserves_own_routes_answer_as_before(server: TorchServeProcess) -> None:
