@@ -19,6 +19,7 @@ KNOWN_KEYS = frozenset(
         "rollout_gateway_address",
         "rollout_grpc_gateway_address",
         "rollout_access_log",
+        "rollout_default_deadline_s",
         "rollout_controller",
         "rollout_python",
         # read here

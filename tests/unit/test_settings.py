@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from torchserve_rollout.errors import SpecError, UsageError
-from torchserve_rollout.settings import CONFIG_VARIABLE, load_settings, read_properties, settings_from_properties
+from torchserve_rollout.settings import (
+    CONFIG_VARIABLE,
+    KNOWN_KEYS,
+    load_settings,
+    read_properties,
+    settings_from_properties,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,3 +63,9 @@ def test_the_tick_is_a_duration(tmp_path: Path, text: str, seconds: float) -> No
 def test_a_tick_outside_its_bounds_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SpecError, match="between"):
         settings_from_properties({"rollout_tick": text}, home=tmp_path)
+
+
+def test_the_keys_of_the_gateways_reference_are_known() -> None:
+    page = (ROOT / "docs" / "reference" / "traffic-api.md").read_text("utf-8")
+    documented = set(re.findall(r"^\| `(rollout_\w+)` \|", page, re.MULTILINE))
+    assert {"rollout_gateway_address", "rollout_default_deadline_s"} <= documented <= KNOWN_KEYS
