@@ -55,8 +55,11 @@ def prediction_request(model: str, data: bytes, version: str = "", sequence_id: 
 class GrpcInference:
     """A client of one listener. Failed calls raise grpc.RpcError."""
 
-    def __init__(self, address: str, headers: dict[str, str]) -> None:
-        self._channel = grpc.insecure_channel(address)
+    def __init__(self, address: str, headers: dict[str, str], certificate: bytes | None = None) -> None:
+        if certificate is None:
+            self._channel = grpc.insecure_channel(address)
+        else:
+            self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(certificate))
         self._headers = tuple((name.lower(), value) for name, value in headers.items())
 
     def predict(self, request: Any, timeout_s: float = 20.0, **headers: str) -> tuple[bytes, dict[str, str]]:

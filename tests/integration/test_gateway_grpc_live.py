@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,23 @@ def test_without_the_token_nobody_gets_in(traffic: Traffic) -> None:
     with GrpcInference(address, {}) as stranger, pytest.raises(grpc.RpcError) as refused:
         stranger.predict(wish(traffic.model))
     assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_torchserves_certificate_settings_hold(plugins_path: Path, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"),
+            *("-addext", f"subjectAltName=IP:{LOOPBACK}", "-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    files = {"certificate_file": str(certificate), "private_key_file": str(key)}
+    with TorchServeProcess(plugins_path=plugins_path, properties={"enable_grpc_ssl": "true", **files}) as server:
+        server.register(write_archive(server.model_store, "safe", "1.0", HANDLER))
+        address = f"{LOOPBACK}:{server.ports.grpc_gateway}"
+        with GrpcInference(address, server.inference_headers(), certificate.read_bytes()) as client:
+            assert client.predict(wish("safe"))[0] == b"answer of 1.0"
+        with GrpcInference(address, server.inference_headers()) as plain, pytest.raises(grpc.RpcError):
+            plain.predict(wish("safe"))
