@@ -63,6 +63,17 @@ def handle(data, context):
     return ["answer of " + version for _ in data]
 """
 
+STATEFUL_HANDLER = """
+import json
+
+def handle(data, context):
+    if data is None:
+        return None
+    version = context.manifest["model"]["modelVersion"]
+    ids = [context.get_sequence_id(index) for index in range(len(data))]
+    return [json.dumps({"version": version, "sequence": each}) for each in ids]
+"""
+
 EVERYTHING_TO_CANDIDATE: dict[str, str | float] = {"stable": "1.0", "weights": "2.0:100", "lease_s": 600}
 
 
@@ -333,6 +344,20 @@ def test_a_shadow_is_told_that_it_is_one(traffic: Traffic) -> None:
     for query in ({"after": -1}, {"limit": 0}, {"after": "x"}):
         assert traffic.server.management("GET", path, **query).status_code == 400
     assert traffic.server.management("DELETE", path).status_code == 405
+
+
+def test_a_sequence_stays_on_the_version_where_it_began(server: TorchServeProcess) -> None:
+    config = "sequenceBatching: true\nbatchSize: 16\nmaxNumSequence: 16\nsequenceMaxIdleMSec: 20000\n"
+    for version in ("1.0", "2.0"):
+        server.register(write_archive(server.model_store, "stateful", version, STATEFUL_HANDLER, config))
+    traffic = Traffic(server, "stateful")
+    traffic.policy(stable="1.0", weights="2.0:50", lease_s=600)
+    began = [traffic.ask().json() for _ in range(16)]
+    assert {each["version"] for each in began} == {"1.0", "2.0"}
+    for each in began:
+        assert traffic.ask(ts_request_sequence_id=each["sequence"]).json() == each
+    for version in ("2.0", "1.0"):
+        server.management("DELETE", f"/models/stateful/{version}")
 
 
 def test_every_way_in_obeys_the_policy(traffic: Traffic) -> None:

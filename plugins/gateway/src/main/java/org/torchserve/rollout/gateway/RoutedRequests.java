@@ -7,6 +7,7 @@ import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 import org.pytorch.serve.archive.DownloadArchiveException;
 import org.pytorch.serve.archive.model.ModelException;
 import org.pytorch.serve.archive.model.ModelNotFoundException;
@@ -14,6 +15,7 @@ import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
 import org.pytorch.serve.archive.workflow.WorkflowException;
 import org.pytorch.serve.http.BadRequestException;
 import org.pytorch.serve.http.HttpRequestHandlerChain;
+import org.pytorch.serve.util.ConfigManager;
 import org.pytorch.serve.util.NettyUtils;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.pytorch.serve.wlm.ModelManager;
@@ -65,7 +67,12 @@ final class RoutedRequests extends HttpRequestHandlerChain {
         } else if (model == null) {
             model = modelOf(input);
         }
-        Route route = inferences.route(model, version, new RequestSender(headers::get));
+        Sequences.beginIfNew(model, input);
+        String sequenceHeader = ConfigManager.getInstance().getTsHeaderKeySequenceId();
+        boolean inSequence = !input.getSequenceId().isEmpty();
+        UnaryOperator<String> header =
+                name -> inSequence && name.equals(sequenceHeader) ? input.getSequenceId() : headers.get(name);
+        Route route = inferences.route(model, version, new RequestSender(header));
         if (route == null) {
             refuseUnknown(model, version);
         }

@@ -2,7 +2,6 @@ package org.torchserve.rollout.gateway;
 
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.UUID;
 import org.pytorch.serve.archive.model.ModelNotFoundException;
 import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
 import org.pytorch.serve.metrics.IMetric;
@@ -66,19 +65,9 @@ final class TorchServeRequest implements Dispatcher {
         input.setClientExpireTS(model.getClientTimeoutInMills());
         if (model.isSequenceBatching()) {
             input.setHeaders(new HashMap<>(template.getHeaders()));
-            addSequenceHeaders(input);
+            Sequences.beginIfNew(input);
         }
         return input;
-    }
-
-    private static void addSequenceHeaders(RequestInput input) {
-        ConfigManager config = ConfigManager.getInstance();
-        String sequenceId = input.getSequenceId();
-        if (sequenceId.isEmpty()) {
-            sequenceId = "ts-seq-" + UUID.randomUUID();
-            input.updateHeaders(config.getTsHeaderKeySequenceStart(), "true");
-        }
-        input.updateHeaders(config.getTsHeaderKeySequenceId(), sequenceId);
     }
 
     private static void countRequest(Route route) {
