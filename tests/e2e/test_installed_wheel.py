@@ -22,6 +22,7 @@ SHIPPED_PORTS = {
     "127.0.0.1:8081": "management",
     "127.0.0.1:8082": "metrics",
     "127.0.0.1:8083": "controller",
+    "127.0.0.1:7070": "grpc_gateway",
 }
 
 
