@@ -16,11 +16,16 @@ import requests
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "assistant"
 RUNTIME_LEFTOVERS = ("logs", "rollout-state", "tmp", "key_file.json")
+EXIT_REFUSED = 6
 PORTS = (8080, 8081, 8082, 8083, 8085, 7070, 7071, 7075)
 
 
 class DemoError(Exception):
     """The demonstration cannot go on; the message says why and what to do."""
+
+
+class RefusedError(DemoError):
+    """``ts-rollout`` said no (exit code 6)."""
 
 
 class Home:
@@ -73,6 +78,11 @@ class Home:
             else:
                 path.unlink(missing_ok=True)
 
+    def forget_archives(self) -> None:
+        """Remove what an earlier run packaged."""
+        shutil.rmtree(self.directory / "model-store", ignore_errors=True)
+        (self.directory / "model-store").mkdir()
+
     def run(self, *arguments: str, cwd: Path | None = None) -> str:
         """``ts-rollout ARGUMENTS`` in this directory; its standard output.
 
@@ -88,7 +98,8 @@ class Home:
             check=False,
         )
         if done.returncode:
-            raise DemoError(f"ts-rollout {' '.join(arguments)} failed ({done.returncode}):\n{done.stderr.strip()}")
+            kind = RefusedError if done.returncode == EXIT_REFUSED else DemoError
+            raise kind(f"ts-rollout {' '.join(arguments)} failed ({done.returncode}):\n{done.stderr.strip()}")
         return done.stdout
 
     def start_torchserve(self, deadline_s: float = 60.0) -> None:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from home import MODEL, ROOT, DemoError, Home
+from home import MODEL, ROOT, DemoError, Home, RefusedError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.rule import Rule
@@ -70,11 +70,21 @@ def make_versions(home: Home, console: Console) -> None:
         if done.returncode:
             raise DemoError(f"the versions could not be made:\n{done.stderr}")
         progress.update(task, total=1, completed=1)
-        for chapter in STORY:
-            task = progress.add_task(f"packaging {MODEL} {chapter.version}: {chapter.what}", total=None)
-            recipe = home.models / chapter.version
-            home.run("package", MODEL, chapter.version, *(recipe / "package.args").read_text().split("\n"))
-            progress.update(task, total=1, completed=1)
+        try:
+            package_versions(home, progress)
+        except RefusedError:
+            # An earlier run's archives hold older handlers than this checkout's, and a packaged version never changes.
+            home.forget_archives()
+            package_versions(home, progress)
+
+
+def package_versions(home: Home, progress: Progress) -> None:
+    """Package each version of the story; what is packaged already with the same content stays."""
+    for chapter in STORY:
+        task = progress.add_task(f"packaging {MODEL} {chapter.version}: {chapter.what}", total=None)
+        recipe = home.models / chapter.version
+        home.run("package", MODEL, chapter.version, *(recipe / "package.args").read_text().split("\n"))
+        progress.update(task, total=1, completed=1)
 
 
 def roll_out(home: Home, chapter: Chapter, traffic: Traffic, console: Console, began: float) -> Result:

@@ -110,7 +110,7 @@ def follow(
 def is_worth_telling(event: dict[str, Any], before: list[dict[str, Any]]) -> bool:
     """Whether ``event`` says something new: not an action already announced, nor a further step of the way back."""
     way_back = ("ABORTING", "ROLLING_BACK")
-    if event["kind"] not in TOLD_KINDS or (event.get("verdict") == "FAIL" and event["kind"] == "verdict"):
+    if event["kind"] not in TOLD_KINDS:
         return False
     return event["phase"] not in way_back or all(each["phase"] not in way_back for each in before)
 
