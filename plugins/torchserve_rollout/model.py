@@ -151,6 +151,15 @@ class MirrorPage:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """One worker with a running process. ``memory_bytes`` is 0 until TorchServe has measured it."""
+
+    id: str
+    pid: int
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class VersionStatus:
     """One registered version on a node. ``ready_workers`` can serve now; ``workers`` exist in any state."""
 
@@ -159,6 +168,7 @@ class VersionStatus:
     ready_workers: int
     min_workers: int
     archive: str = ""
+    processes: tuple[WorkerProcess, ...] = ()
 
     @property
     def is_ready(self) -> bool:

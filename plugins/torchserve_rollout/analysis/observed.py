@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from torchserve_rollout.analysis.samples import Histogram, Rate, Sample, quantile
+from torchserve_rollout.analysis.samples import Amount, Histogram, Rate, Reading, Sample, quantile
 from torchserve_rollout.analysis.sequential import Cohort
 from torchserve_rollout.spec.signals import Kind, Signal
+
+_NOUNS = {Kind.SCORE: "scores", Kind.MEAN: "samples", Kind.COUNT: "looks", Kind.LEVEL: "readings"}
 
 
 class WrongSample(Exception):
@@ -17,6 +19,8 @@ def observed(signal: Signal, sample: Sample | None) -> float | None:
         return None
     if isinstance(sample, Histogram):
         return quantile(sample, quantile_of(signal))
+    if signal.kind.is_plain:
+        return _plain(signal, sample)
     return cohort_of(signal, sample).mean
 
 
@@ -24,7 +28,18 @@ def counted(signal: Signal, sample: Sample | None) -> str:
     """The samples in words: ``3 of 120``, ``120 requests``, ``40 scores``."""
     if isinstance(sample, Rate):
         return f"{sample.events} of {sample.total}"
-    return f"{sample.n if sample else 0} {'scores' if signal.kind is Kind.SCORE else 'requests'}"
+    return f"{sample.n if sample else 0} {_NOUNS.get(signal.kind, 'requests')}"
+
+
+def _plain(signal: Signal, sample: Sample) -> float | None:
+    """A value that is taken as it is; None when there is nothing to divide by."""
+    if isinstance(sample, Amount) and signal.kind is Kind.COUNT:
+        return sample.total
+    if isinstance(sample, Amount) and signal.kind is Kind.MEAN:
+        return sample.total / sample.weight if sample.weight > 0 else None
+    if isinstance(sample, Reading) and signal.kind is Kind.LEVEL:
+        return sample.last
+    raise WrongSample(f"{signal.name} is a {signal.kind}, but its source delivered {type(sample).__name__}")
 
 
 def quantile_of(signal: Signal) -> float:
@@ -44,7 +59,9 @@ def cohort_of(signal: Signal, sample: Sample) -> Cohort:
     Raises:
         WrongSample: the sample is of another kind than the signal, or its values lie outside 0–1.
     """
-    if isinstance(sample, Histogram) or signal.kind is not (Kind.RATE if isinstance(sample, Rate) else Kind.SCORE):
+    if isinstance(sample, Histogram | Amount | Reading) or signal.kind is not (
+        Kind.RATE if isinstance(sample, Rate) else Kind.SCORE
+    ):
         raise WrongSample(f"{signal.name} is a {signal.kind}, but its source delivered {type(sample).__name__}")
     total = float(sample.events) if isinstance(sample, Rate) else sample.total
     if not -1e-9 <= total <= sample.n * (1 + 1e-9):

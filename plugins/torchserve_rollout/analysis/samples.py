@@ -61,7 +61,30 @@ class Scores:
         return cls(len(listed), sum(listed), sum(value * value for value in listed))
 
 
-Sample = Rate | Histogram | Scores
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """``total`` of something that came with ``weight`` of something else, in ``n`` samples: tokens in seconds."""
+
+    n: int = 0
+    total: float = 0.0
+    weight: float = 0.0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.n + other.n, self.total + other.total, self.weight + other.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The last of ``n`` readings of a gauge."""
+
+    n: int = 0
+    last: float = 0.0
+
+    def __add__(self, other: Reading) -> Reading:
+        return Reading(self.n + other.n, other.last if other.n else self.last)
+
+
+Sample = Rate | Histogram | Scores | Amount | Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +138,9 @@ def accumulate(
 def _sum(before: Sample | None, new: Sample | None) -> Sample | None:
     if before is None or new is None:
         return new if before is None else before
-    if isinstance(before, Rate) and isinstance(new, Rate):
-        return before + new
-    if isinstance(before, Histogram) and isinstance(new, Histogram):
-        return before + new
-    if isinstance(before, Scores) and isinstance(new, Scores):
-        return before + new
-    raise ValueError(f"a {type(before).__name__} and a {type(new).__name__} cannot be added")
+    if type(before) is not type(new):
+        raise ValueError(f"a {type(before).__name__} and a {type(new).__name__} cannot be added")
+    return before + new  # type: ignore[operator]  # both are of one kind
 
 
 def quantile(histogram: Histogram, q: float) -> float:

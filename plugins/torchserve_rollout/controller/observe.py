@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from torchserve_rollout.signals.probes import Answer, ProbeSource
 from torchserve_rollout.signals.registry import PROBE_SCORE
 from torchserve_rollout.signals.scrape import Scraper
 from torchserve_rollout.signals.source import Cohorts, Source
+from torchserve_rollout.signals.workers import WorkerSource
 from torchserve_rollout.spec.schema import RolloutSpec
 from torchserve_rollout.torchserve.fleet import Fleet
 
@@ -60,13 +61,14 @@ class Observer:
         self._probe_files = probe_files
         self.predictor = Predictor(fleet, state.model)
         urls = {name: node.metrics_url for name, node in fleet.nodes.items()}
-        self._metrics = MetricSource(Scraper(urls), self._cohorts, {alarm.signal for alarm in spec.alarms})
+        self._nodes: Mapping[NodeName, NodeStatus] = {}
+        self._sources = _always(spec, self._cohorts, urls, lambda: self._nodes)
         self._probes: list[Source] = []
         self._gates: GateRun | None = None
 
     def look(self, state: RolloutState, results: tuple[ActionResult, ...], candidate_requests: int) -> Observation:
         """The nodes and everything else that is not a measurement."""
-        nodes = self._fleet.observe(self._model)
+        nodes = self._nodes = self._fleet.observe(self._model)
         return Observation(
             nodes=nodes,
             results=results,
@@ -91,9 +93,9 @@ class Observer:
     def measure(self, state: RolloutState, now: datetime) -> TickEvidence:
         """What was counted since the last tick. Probes run while alarms are armed, and only then."""
         self._follow(state.phase)
-        measurements: dict[str, Measurement] = dict(self._metrics.collect())
-        for probe in self._probes:
-            measurements.update(probe.collect())
+        measurements: dict[str, Measurement] = {}
+        for source in (*self._sources, *self._probes):
+            measurements.update(source.collect())
         return TickEvidence(now, measurements)
 
     def _follow(self, phase: Phase) -> None:
@@ -124,4 +126,19 @@ class Observer:
         self._close_probes()
         if self._gates is not None:
             self._gates.close()
-        self._metrics.close()
+        for source in self._sources:
+            source.close()
+
+
+def _always(
+    spec: RolloutSpec,
+    cohorts: Cohorts,
+    metrics_urls: Mapping[NodeName, str],
+    nodes: Callable[[], Mapping[NodeName, NodeStatus]],
+) -> Sequence[Source]:
+    """The sources that measure from the beginning to the end."""
+    names = {alarm.signal for alarm in spec.alarms}
+    own = [alarm.metric for alarm in spec.alarms if alarm.metric is not None]
+    counters = {name for metric in own for name in (metric.counter, metric.over) if name}
+    scraper = Scraper(metrics_urls, names={name for metric in own for name in metric.series}, counters=counters)
+    return [MetricSource(scraper, cohorts, names, own), WorkerSource(cohorts, nodes, names)]

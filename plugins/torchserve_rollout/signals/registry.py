@@ -9,6 +9,7 @@ from functools import cache
 
 from torchserve_rollout.signals import metrics
 from torchserve_rollout.signals.source import MetricSignal
+from torchserve_rollout.signals.workers import WORKER_SIGNALS
 
 PROBE_SCORE = "probe_score"
 
@@ -25,4 +26,4 @@ def metric_signals() -> Mapping[str, MetricSignal]:
 
 def known_signals() -> frozenset[str]:
     """The names a spec may use."""
-    return frozenset(metric_signals()) | {PROBE_SCORE}
+    return frozenset(metric_signals()) | WORKER_SIGNALS | {PROBE_SCORE}

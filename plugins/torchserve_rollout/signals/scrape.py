@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -19,6 +19,7 @@ from torchserve_rollout.analysis.samples import Histogram
 from torchserve_rollout.model import NodeName
 
 PREFIX = "ts_rollout_"
+_GROWING = ("_total", "_bucket", "_count", "_sum")
 TIMEOUT_S = 5.0
 
 
@@ -34,8 +35,8 @@ class Series:
         return self.labels.issuperset(labels.items())
 
 
-def parse(text: str, prefix: str = PREFIX) -> dict[Series, float]:
-    """The samples whose name begins with ``prefix``.
+def parse(text: str, prefix: str | tuple[str, ...] = PREFIX) -> dict[Series, float]:
+    """The samples whose name begins with ``prefix``, or with one of several.
 
     Raises:
         ValueError: the text is not in Prometheus' format.
@@ -51,9 +52,19 @@ def parse(text: str, prefix: str = PREFIX) -> dict[Series, float]:
 
 @dataclass(frozen=True, slots=True)
 class Increments:
-    """What grew by how much between two looks."""
+    """What grew by how much between two looks, and what the gauges of all nodes read at the second."""
 
     values: Mapping[Series, float] = field(default_factory=dict)
+    gauges: tuple[tuple[Series, float], ...] = ()
+
+    def total(self, name: str, labels: Mapping[str, str]) -> float:
+        """Growth of all series of this name with these labels."""
+        return sum(value for _, value in self._of(name, labels))
+
+    def only(self, keep: Callable[[Series], bool]) -> Increments:
+        """Those of the series that ``keep`` approves of."""
+        kept = {series: value for series, value in self.values.items() if keep(series)}
+        return Increments(kept, tuple(each for each in self.gauges if keep(each[0])))
 
     def _of(self, name: str, labels: Mapping[str, str]) -> Iterator[tuple[Series, float]]:
         return ((series, value) for series, value in self.values.items() if series.name == name and series.has(labels))
@@ -79,28 +90,34 @@ class Increments:
         total = dict(self.values)
         for series, value in other.values.items():
             total[series] = total.get(series, 0.0) + value
-        return Increments(total)
+        return Increments(total, self.gauges + other.gauges)
 
 
 class Tracker:
-    """Remembers one node's last readings and gives the growth since."""
+    """Remembers one node's last readings and gives the growth since.
 
-    def __init__(self) -> None:
+    Args:
+        counters: names of further series that only grow, though their names do not tell.
+    """
+
+    def __init__(self, counters: Collection[str] = ()) -> None:
         self._last: Mapping[Series, float] | None = None
+        self._counters = frozenset(counters)
 
     def advance(self, readings: Mapping[Series, float]) -> Increments:
         """Growth since the last call; nothing the first time, when all there is happened before we looked."""
         last, self._last = self._last, readings
+        gauges = tuple(each for each in readings.items() if not self._only_grows(each[0]))
         if last is None:
-            return Increments()
-        if any(value < last.get(series, 0.0) for series, value in readings.items() if _only_grows(series)):
+            return Increments(gauges=gauges)
+        growing = {series: value for series, value in readings.items() if self._only_grows(series)}
+        if any(value < last.get(series, 0.0) for series, value in growing.items()):
             last = {}  # the counters of one process start anew together
-        grown = {series: value - last.get(series, 0.0) for series, value in readings.items() if _only_grows(series)}
-        return Increments(grown)  # with those that stood still: a histogram needs all its buckets
+        # With those that stood still: a histogram needs all its buckets.
+        return Increments({series: value - last.get(series, 0.0) for series, value in growing.items()}, gauges)
 
-
-def _only_grows(series: Series) -> bool:
-    return series.name.endswith(("_total", "_bucket", "_count", "_sum"))
+    def _only_grows(self, series: Series) -> bool:
+        return series.name.endswith(_GROWING) or series.name in self._counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +133,19 @@ class Scrape:
 
 
 class Scraper:
-    """Reads ``/metrics`` of all nodes at once. One per rollout: each has its own last look."""
+    """Reads ``/metrics`` of all nodes at once. One per rollout: each has its own last look.
 
-    def __init__(self, metrics_urls: Mapping[NodeName, str]) -> None:
+    Args:
+        names: prefixes of further series to read, beside our own.
+        counters: which of them only grow, though their names do not tell.
+    """
+
+    def __init__(
+        self, metrics_urls: Mapping[NodeName, str], names: Iterable[str] = (), counters: Collection[str] = ()
+    ) -> None:
         self._urls = dict(metrics_urls)
-        self._trackers = {name: Tracker() for name in self._urls}
+        self._prefixes = (PREFIX, *sorted(names))
+        self._trackers = {name: Tracker(counters) for name in self._urls}
         self._sessions = threading.local()
         self._threads = ThreadPoolExecutor(max_workers=max(1, len(self._urls)), thread_name_prefix="scrape")
 
@@ -147,7 +172,7 @@ class Scraper:
         session: requests.Session = self._sessions.session
         answer = session.get(url, timeout=TIMEOUT_S)
         answer.raise_for_status()
-        return parse(answer.text)
+        return parse(answer.text, self._prefixes)
 
     def close(self) -> None:
         """Let go of threads."""

@@ -14,21 +14,21 @@ from pydantic import BaseModel, ValidationError
 
 from torchserve_rollout.errors import Problem
 from torchserve_rollout.model import MODEL_PATTERN
+from torchserve_rollout.spec.base import DurationS, Frozen
+from torchserve_rollout.spec.metric import metric_problems, signal_of
 from torchserve_rollout.spec.probe import PromptSpec
 from torchserve_rollout.spec.problems import nearest
 from torchserve_rollout.spec.schema import (
     AlarmSpec,
     BreakerSpec,
     CohortSpec,
-    DurationS,
-    Frozen,
     GateSpec,
     NoData,
     StepSpec,
     StickySpec,
     Strategy,
 )
-from torchserve_rollout.spec.signals import CATALOGUE, Signal, Unit
+from torchserve_rollout.spec.signals import Kind, Signal, Unit
 from torchserve_rollout.units import format_duration
 
 MIN_LEASE_S = 1.0
@@ -85,7 +85,8 @@ def _step_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             hint = f"the {step.min_requests} requests of min_requests can never arrive"
             yield Problem(f"{path}.max_requests", f"must be at least min_requests ({step.min_requests})", hint)
         for _, alarm in _valid_items(data, "alarms", AlarmSpec):
-            is_counted = alarm.signal in CATALOGUE and not CATALOGUE[alarm.signal].needs_probe
+            signal = signal_of(alarm)
+            is_counted = signal is not None and signal.kind in (Kind.RATE, Kind.QUANTILE)
             if 0 < step.max_requests < alarm.min_samples and is_counted and alarm.no_data is NoData.HOLD:
                 hint = f"or give the alarm min_samples: {step.max_requests} or fewer"
                 message = f"is too few for alarm {alarm.name!r}, which needs {alarm.min_samples} samples to pass"
@@ -109,13 +110,22 @@ def _alarm_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> I
         if alarm.no_data is NoData.FAIL and any(not step.bake for _, step in _valid_items(data, "steps", StepSpec)):
             hint = "give every step a bake, or use no_data: hold"
             yield Problem(f"{path}.no_data", "a step without a bake would fail before its first request", hint)
-        if alarm.signal not in known_signals:
-            yield Problem(
-                f"{path}.signal", f"no source measures {alarm.signal!r}", nearest(alarm.signal, known_signals)
-            )
-        elif alarm.signal in CATALOGUE:
-            yield from _probe_problems(path, alarm, CATALOGUE[alarm.signal], only_probe(data))
-            yield from _bound_problems(path, data["alarms"][index], alarm, CATALOGUE[alarm.signal])
+        yield from _signal_problems(path, alarm, known_signals)
+        signal = signal_of(alarm)
+        if signal is not None and (alarm.metric is not None or alarm.signal in known_signals):
+            yield from _probe_problems(path, alarm, signal, only_probe(data))
+            yield from _bound_problems(path, data["alarms"][index], alarm, signal)
+
+
+def _signal_problems(path: str, alarm: AlarmSpec, known_signals: frozenset[str]) -> Iterator[Problem]:
+    if alarm.metric is not None:
+        yield from metric_problems(f"{path}.metric", alarm.metric)
+        if alarm.signal:
+            yield Problem(f"{path}.metric", "the alarm has a signal already", "give it one of both")
+    elif not alarm.signal:
+        yield Problem(f"{path}.signal", "is required", "name one, or define one under metric")
+    elif alarm.signal not in known_signals:
+        yield Problem(f"{path}.signal", f"no source measures {alarm.signal!r}", nearest(alarm.signal, known_signals))
 
 
 def only_probe(data: Mapping[str, Any]) -> str | None:
@@ -140,11 +150,13 @@ def _bound_problems(path: str, written: Mapping[str, Any], alarm: AlarmSpec, sig
         is_duration = isinstance(text, str) and not text.strip().endswith("%")
         if signal.unit is Unit.SECONDS and isinstance(text, str) and not is_duration:
             yield Problem(f"{path}.{key}", f"{signal.name} is a duration, not a share", "write 2s or 250ms")
-        elif signal.unit is not Unit.SECONDS and is_duration:
+        elif signal.unit.is_up_to_one and is_duration:
             yield Problem(f"{path}.{key}", f"{signal.name} goes from 0 to 1 and is not a duration", "write 0.05 or 5%")
-        elif value < 0:
+        elif signal.unit not in (Unit.SECONDS, Unit.NUMBER) and is_duration:
+            yield Problem(f"{path}.{key}", f"{signal.name} is no duration", "write a plain number")
+        elif value < 0 and signal.unit is not Unit.NUMBER:
             yield Problem(f"{path}.{key}", f"must not be negative, {signal.name} never is")
-        elif signal.unit is not Unit.SECONDS and value > 1:
+        elif signal.unit.is_up_to_one and value > 1:
             hint = f"{value:g} percent is {value / 100:g}"
             yield Problem(f"{path}.{key}", f"must be at most 1, {signal.name} goes from 0 to 1", hint)
 

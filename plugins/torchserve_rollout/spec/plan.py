@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torchserve_rollout.model import VersionName
+from torchserve_rollout.spec.metric import signal_of
 from torchserve_rollout.spec.schema import AlarmSpec, RolloutSpec, StepSpec, Strategy
-from torchserve_rollout.spec.signals import CATALOGUE, Kind, Unit
+from torchserve_rollout.spec.signals import Kind, Unit
 from torchserve_rollout.units import format_duration, format_pct
 
 
@@ -93,7 +94,7 @@ def render(plan: Plan) -> tuple[str, ...]:
 
 def rule_in_words(alarm: AlarmSpec) -> str:
     """``error_rate at most 5 %``, ``latency_p95 at most 0.2s above stable``."""
-    signal = CATALOGUE.get(alarm.signal)
+    signal = signal_of(alarm)
     unit = signal.unit if signal else Unit.SCORE
     parts = []
     if alarm.max is not None:
@@ -102,7 +103,7 @@ def rule_in_words(alarm: AlarmSpec) -> str:
         parts.append(f"at least {format_value(alarm.min, unit)}")
     if alarm.worse_than_stable_by is not None:
         parts.append(f"not worse than stable by more than {format_value(alarm.worse_than_stable_by, unit)}")
-    return f"{alarm.signal} {' and '.join(parts)}"
+    return f"{alarm.signal_name} {' and '.join(parts)}"
 
 
 def format_value(value: float, unit: Unit) -> str:
@@ -111,7 +112,11 @@ def format_value(value: float, unit: Unit) -> str:
         return f"{100 * value:.3g} %"
     if unit is Unit.SECONDS:
         return format_duration(value)
-    return f"{value:.3g}"
+    if unit is Unit.MEGABYTES:
+        return f"{value:.0f} MB"
+    if unit is Unit.PER_SECOND:
+        return f"{value:.3g}/s"
+    return f"{value:.3g}" if unit is Unit.SCORE else f"{value:.6g}"
 
 
 def _prepare(spec: RolloutSpec, candidate: VersionName) -> Iterator[PlannedStep]:
@@ -134,8 +139,8 @@ def _warnings(spec: RolloutSpec, stable: VersionName | None) -> Iterator[str]:
         yield "no alarms: only the gateway's breaker can stop a bad version"
     steps = steps_of(spec, stable)
     for alarm in spec.alarms:
-        signal = CATALOGUE.get(alarm.signal)
-        if signal is not None and signal.kind is not Kind.SCORE:
+        signal = signal_of(alarm)
+        if signal is not None and signal.kind in (Kind.RATE, Kind.QUANTILE):
             for number, step in enumerate(steps, 1):
                 if 0 < step.min_requests < alarm.min_samples:
                     yield (

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from torchserve_rollout.spec.schema import Count, DurationS, Frozen, Number
+from torchserve_rollout.spec.base import Count, DurationS, Frozen, Number
 
 
 class Expectation(Frozen):

@@ -4,53 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import Field
 
 from torchserve_rollout.model import Failover, Word
-from torchserve_rollout.units import format_duration, parse_duration_s
-
-
-def _read_duration(value: object) -> float:
-    if isinstance(value, str | int | float):
-        return parse_duration_s(value)
-    raise ValueError("is not a duration; write 90s, 5m or 1h30m")
-
-
-def _write_duration(seconds: float) -> str | float:
-    """The readable form where it is exact, else the number of seconds: a stored spec loads as the same spec."""
-    text = format_duration(seconds)
-    return text if parse_duration_s(text) == seconds else seconds
-
-
-def read_quantity(value: object) -> float:
-    """A bound of an alarm: a number, a share in percent (``5%`` is 0.05) or a duration (``2s`` is 2).
-
-    Raises:
-        ValueError: none of these.
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            return float(text.removesuffix("%")) / 100 if text.endswith("%") else parse_duration_s(text)
-        except ValueError:
-            pass
-    raise ValueError(f"{value!r} is not a quantity; write a number (0.05), a share (5%) or a duration (2s)")
-
-
-DurationS = Annotated[float, BeforeValidator(_read_duration), PlainSerializer(_write_duration)]
-Quantity = Annotated[float, BeforeValidator(read_quantity)]
-# Strict: YAML's `yes` is not 1.
-Number = Annotated[float, Field(strict=True)]
-Count = Annotated[int, Field(strict=True)]
-WeightPct = Annotated[float, Field(strict=True, ge=0, le=100)]
-
-
-class Frozen(BaseModel):
-    """Unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from torchserve_rollout.spec.base import Count, DurationS, Frozen, Number, Quantity, WeightPct
+from torchserve_rollout.spec.metric import MetricSpec
 
 
 class Strategy(Word):
@@ -110,7 +68,8 @@ class AlarmSpec(Frozen):
     """A named rule over a signal. At least one of ``max``, ``min``, ``worse_than_stable_by``."""
 
     name: str
-    signal: str
+    signal: str = ""
+    metric: MetricSpec | None = None
     max: Quantity | None = None
     min: Quantity | None = None
     worse_than_stable_by: Annotated[Quantity, Field(ge=0)] | None = None
@@ -121,8 +80,15 @@ class AlarmSpec(Frozen):
     probe: str | None = None
 
     @property
+    def signal_name(self) -> str:
+        """The signal as sentences call it."""
+        return self.metric.name if self.metric is not None else self.signal
+
+    @property
     def signal_key(self) -> str:
         """Under which the signal's measurements are kept: its name, with the probe file where it has one."""
+        if self.metric is not None:
+            return self.metric.key
         return f"{self.signal}:{self.probe}" if self.probe else self.signal
 
 

@@ -21,6 +21,17 @@ class Kind(Word):
     """A quantile of a distribution kept as a histogram. Sampled as ``Histogram``."""
     SCORE = "score"
     """The mean of single values in 0–1. Sampled as ``Scores``."""
+    MEAN = "mean"
+    """A ratio of sums without bounds, such as seconds a request. Sampled as ``Amount``; judged as it is."""
+    COUNT = "count"
+    """How often something happened in the window. Sampled as ``Amount``; judged as it is."""
+    LEVEL = "level"
+    """The latest reading of a gauge. Sampled as ``Reading``; judged as it is."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its value is taken for a fact, because nothing is known of how it varies."""
+        return self in (Kind.MEAN, Kind.COUNT, Kind.LEVEL)
 
 
 class Worse(Word):
@@ -38,6 +49,15 @@ class Unit(Word):
     SECONDS = "seconds"
     SCORE = "score"
     """0–1, shown as it is."""
+    NUMBER = "number"
+    """Any number, shown as it is."""
+    PER_SECOND = "per_second"
+    MEGABYTES = "megabytes"
+
+    @property
+    def is_up_to_one(self) -> bool:
+        """Whether values go from 0 to 1."""
+        return self in (Unit.SHARE, Unit.SCORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +73,47 @@ class Signal:
     needs_probe: bool = False
 
 
-CATALOGUE: Mapping[str, Signal] = MappingProxyType(
-    {
-        signal.name: signal
-        for signal in (
-            Signal(
-                "error_rate",
-                Kind.RATE,
-                Unit.SHARE,
-                Worse.HIGHER,
-                "attempts charged to the version (raised, timed out, worker died, out of memory, broken stream)",
-            ),
-            Signal(
-                "latency_p95",
-                Kind.QUANTILE,
-                Unit.SECONDS,
-                Worse.HIGHER,
-                "the latency that 95 % of the attempts stay below",
-                quantile=0.95,
-            ),
-            Signal(
-                "probe_score",
-                Kind.SCORE,
-                Unit.SCORE,
-                Worse.LOWER,
-                "mean score of the answers to a probe file's prompts",
-                needs_probe=True,
-            ),
-        )
-    }
+def _share(name: str, meaning: str) -> Signal:
+    return Signal(name, Kind.RATE, Unit.SHARE, Worse.HIGHER, meaning)
+
+
+def _seconds(name: str, quantile: float, meaning: str) -> Signal:
+    return Signal(name, Kind.QUANTILE, Unit.SECONDS, Worse.HIGHER, meaning, quantile=quantile)
+
+
+_SIGNALS = (
+    _share(
+        "error_rate", "attempts charged to the version (raised, timed out, worker died, out of memory, broken stream)"
+    ),
+    _share("client_error_rate", "answers that blame the caller (4xx): a version that refuses everything is broken too"),
+    _share("timeout_rate", "attempts that missed their deadline"),
+    _share("failover_rate", "attempts that were replayed on stable"),
+    _share("no_capacity_rate", "attempts that found the queue full or no worker"),
+    _seconds("latency_p50", 0.5, "the latency that half of the attempts stay below"),
+    _seconds("latency_p90", 0.9, "the latency that 90 % of the attempts stay below"),
+    _seconds("latency_p95", 0.95, "the latency that 95 % of the attempts stay below"),
+    _seconds("latency_p99", 0.99, "the latency that 99 % of the attempts stay below"),
+    _seconds("ttft_p95", 0.95, "the time to the first byte that 95 % of the attempts stay below"),
+    _seconds("queue_time_p95", 0.95, "the wait for a worker that 95 % of the attempts stay below"),
+    _share("empty_rate", "answers of the text generation handler without text"),
+    _share("repetition_rate", "answers of the text generation handler that repeat themselves"),
+    Signal(
+        "tokens_per_second",
+        Kind.MEAN,
+        Unit.PER_SECOND,
+        Worse.LOWER,
+        "generated tokens by the seconds the handler took for them",
+    ),
+    Signal("worker_restarts", Kind.COUNT, Unit.NUMBER, Worse.HIGHER, "worker processes that were replaced"),
+    Signal("memory_mb", Kind.LEVEL, Unit.MEGABYTES, Worse.HIGHER, "resident memory of the version's largest worker"),
+    Signal(
+        "probe_score",
+        Kind.SCORE,
+        Unit.SCORE,
+        Worse.LOWER,
+        "mean score of the answers to a probe file's prompts",
+        needs_probe=True,
+    ),
 )
+CATALOGUE: Mapping[str, Signal] = MappingProxyType({signal.name: signal for signal in _SIGNALS})
 KNOWN_SIGNALS = frozenset(CATALOGUE)

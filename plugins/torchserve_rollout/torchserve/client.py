@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchserve_rollout.errors import NotFoundError, RefusedError, RolloutError, ServerError
-from torchserve_rollout.model import ModelName, VersionName, VersionStatus
+from torchserve_rollout.model import ModelName, VersionName, VersionStatus, WorkerProcess
 from torchserve_rollout.torchserve.listener import READ_TIMEOUT_S, AnswerTimeout, Listener, raise_for
 
 PROBE_HEADER = {"x-rollout-probe": "1"}
@@ -198,4 +198,9 @@ def _status(row: dict[str, Any]) -> VersionStatus:
         ready_workers=sum(worker.get("status") == "READY" for worker in workers),
         min_workers=int(row.get("minWorkers", 0)),
         archive=str(row.get("modelUrl", "")),
+        processes=tuple(
+            WorkerProcess(str(worker.get("id", "")), int(worker["pid"]), int(worker.get("memoryUsage") or 0))
+            for worker in workers
+            if int(worker.get("pid") or -1) > 0  # -1 while the process is not up
+        ),
     )

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from torchserve_rollout.spec.load import load_probe, load_spec
+from torchserve_rollout.spec.metric import MetricSpec
 from torchserve_rollout.spec.probe import Expectation, ProbeSpec, PromptSpec
 from torchserve_rollout.spec.schema import (
     AlarmSpec,
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Cohort": CohortSpec,
     "Gates": GateSpec,
     "Alarms": AlarmSpec,
+    "Metric": MetricSpec,
     "Prepare": PrepareSpec,
     "Deadlines": DeadlineSpec,
     "Breaker": BreakerSpec,
@@ -87,8 +89,9 @@ def _as_written(model: type[BaseModel], name: str, default: Any) -> str | None:
 def test_the_values_of_a_choice_are_all_named(title: str, name: str) -> None:
     annotation = SECTIONS[title].model_fields[name].annotation
     choices: list[str] = []
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        choices = [str(member.value) for member in annotation]
+    enums = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type) and issubclass(each, Enum)]
+    if enums:
+        choices = [str(member.value) for member in enums[0]]
     elif all(isinstance(arg, str) for arg in get_args(annotation)):
         choices = list(get_args(annotation))
     if name == "signal":
@@ -98,6 +101,7 @@ def test_the_values_of_a_choice_are_all_named(title: str, name: str) -> None:
 
 
 def test_the_examples_load() -> None:
-    spec, probe = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    spec, metrics, probe = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert len(load_spec(spec.split("alarms:")[0] + metrics, "docs/reference/spec.md").alarms) == 3
     assert load_spec(spec, "docs/reference/spec.md").model == "assistant"
     assert load_probe(probe, "docs/reference/spec.md").name == "smoke"

@@ -1,0 +1,61 @@
+"""One alarm with what was measured for it, and how it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torchserve_rollout.analysis.observed import counted, observed
+from torchserve_rollout.analysis.samples import Sample
+from torchserve_rollout.analysis.verdict import AlarmVerdict, Verdict
+from torchserve_rollout.spec.plan import format_value, rule_in_words
+from torchserve_rollout.spec.schema import AlarmSpec
+from torchserve_rollout.spec.signals import Kind, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One alarm and what was measured for it."""
+
+    alarm: AlarmSpec
+    signal: Signal
+    candidate: Sample | None
+    stable: Sample | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the value is taken as it is, with no statistics."""
+        return self.signal.kind.is_plain
+
+    @property
+    def needed(self) -> int:
+        """Samples below which nothing passes and nothing fails; of a fact one is enough."""
+        return 1 if self.signal.kind in (Kind.LEVEL, Kind.COUNT) else self.alarm.min_samples
+
+    @property
+    def is_comparison(self) -> bool:
+        return self.alarm.worse_than_stable_by is not None
+
+    def verdict(self, verdict: Verdict, sentence: str) -> AlarmVerdict:
+        return AlarmVerdict(
+            alarm=self.alarm.name,
+            signal=self.alarm.signal_key,
+            verdict=verdict,
+            candidate=observed(self.signal, self.candidate),
+            stable=observed(self.signal, self.stable),
+            candidate_n=self.candidate.n if self.candidate else 0,
+            stable_n=self.stable.n if self.stable else 0,
+            rule=rule_in_words(self.alarm),
+            sentence=f"{self.alarm.name}: {sentence}",
+            action=str(self.alarm.action),
+        )
+
+    def seen(self) -> str:
+        """``error_rate is 12 % (6 of 50) against 0.1 % (1 of 950) of stable``."""
+        said = f"{self.signal.name} is {self._value(self.candidate)}"
+        return f"{said} against {self._value(self.stable)} of stable" if self.is_comparison else said
+
+    def _value(self, sample: Sample | None) -> str:
+        value = observed(self.signal, sample)
+        if value is None:
+            return "unknown (no samples)"
+        return f"{format_value(value, self.signal.unit)} ({counted(self.signal, sample)})"
