@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from torchserve_rollout.analysis.case import Case
-from torchserve_rollout.analysis.compare import evidence_worse
+from torchserve_rollout.analysis.compare import evidence_worse, evidence_worse_ratio
 from torchserve_rollout.analysis.observed import observed
+from torchserve_rollout.analysis.samples import Sample
 from torchserve_rollout.analysis.threshold import evidence_above, evidence_below
 from torchserve_rollout.spec.plan import format_value
-from torchserve_rollout.spec.signals import Worse
+from torchserve_rollout.spec.signals import Kind, Worse
 
 # A candidate worse by exactly the margin obeys it: 0.9 − 0.8 is not more than 0.1.
 _ROUNDING: Final = 1e-9
@@ -46,12 +47,26 @@ def bounds_of(case: Case) -> Iterator[Bound]:
         yield Bound(log_e, value >= alarm.min, rule)
     if case.stable is None or of_stable is None:
         return
+    yield from _comparisons(case, case.stable, candidate, value, of_stable)
+
+
+def _comparisons(case: Case, stable: Sample, candidate: Sample, value: float, of_stable: float) -> Iterator[Bound]:
+    alarm, signal = case.alarm, case.signal
     if alarm.worse_than_stable_by is not None:
         margin = alarm.worse_than_stable_by
         worse_by = value - of_stable if signal.worse is Worse.HIGHER else of_stable - value
         is_obeyed = worse_by <= margin + _ROUNDING
         rule = f"not worse than stable by more than {format_value(margin, signal.unit)}"
-        log_e = _plain(is_obeyed) if case.is_plain else evidence_worse(signal, case.stable, candidate, margin)
+        log_e = _plain(is_obeyed) if case.is_plain else evidence_worse(signal, stable, candidate, margin)
+        yield Bound(log_e, is_obeyed, rule)
+    if alarm.worse_than_stable_ratio is not None:
+        ratio = alarm.worse_than_stable_ratio
+        worse, better = (value, of_stable) if signal.worse is Worse.HIGHER else (of_stable, value)
+        is_obeyed = worse <= ratio * better + _ROUNDING
+        rule = f"not worse than {ratio:g} times stable"
+        # Counts are facts, but how often something rare happens is not.
+        is_fact = case.is_plain and (alarm.is_timed or signal.kind is not Kind.COUNT)
+        log_e = _plain(is_obeyed) if is_fact else evidence_worse_ratio(signal, stable, candidate, ratio)
         yield Bound(log_e, is_obeyed, rule)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from torchserve_rollout.analysis.observed import counted, observed
 from torchserve_rollout.analysis.samples import Sample
@@ -10,6 +11,7 @@ from torchserve_rollout.analysis.verdict import AlarmVerdict, Verdict
 from torchserve_rollout.spec.plan import format_value, rule_in_words
 from torchserve_rollout.spec.schema import AlarmSpec
 from torchserve_rollout.spec.signals import Kind, Signal
+from torchserve_rollout.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Case:
     @property
     def is_plain(self) -> bool:
         """Whether the value is taken as it is, with no statistics."""
-        return self.signal.kind.is_plain
+        return self.alarm.is_timed or self.signal.kind.is_plain
 
     @property
     def needed(self) -> int:
@@ -33,9 +35,9 @@ class Case:
 
     @property
     def is_comparison(self) -> bool:
-        return self.alarm.worse_than_stable_by is not None
+        return self.alarm.is_comparison
 
-    def verdict(self, verdict: Verdict, sentence: str) -> AlarmVerdict:
+    def verdict(self, verdict: Verdict, sentence: str, broken_since: datetime | None = None) -> AlarmVerdict:
         return AlarmVerdict(
             alarm=self.alarm.name,
             signal=self.alarm.signal_key,
@@ -47,11 +49,15 @@ class Case:
             rule=rule_in_words(self.alarm),
             sentence=f"{self.alarm.name}: {sentence}",
             action=str(self.alarm.action),
+            severity=str(self.alarm.severity),
+            is_dry_run=self.alarm.dry_run,
+            broken_since=broken_since,
         )
 
     def seen(self) -> str:
         """``error_rate is 12 % (6 of 50) against 0.1 % (1 of 950) of stable``."""
-        said = f"{self.signal.name} is {self._value(self.candidate)}"
+        over = f" over {format_duration(self.alarm.window)}" if self.alarm.window else ""
+        said = f"{self.signal.name}{over} is {self._value(self.candidate)}"
         return f"{said} against {self._value(self.stable)} of stable" if self.is_comparison else said
 
     def _value(self, sample: Sample | None) -> str:

@@ -35,12 +35,14 @@ def log_evidence_quantile_below(histogram: Histogram, q: float, bound: float) ->
     return log_evidence_above(surely_at_most(histogram, bound), q)
 
 
-def log_evidence_quantile_higher(higher: Histogram, lower: Histogram, q: float, margin: float) -> float:
-    """log E against "the ``q``-quantile of ``higher`` is at most that of ``lower`` + ``margin``".
+def log_evidence_quantile_higher(
+    higher: Histogram, lower: Histogram, q: float, margin: float, ratio: float = 1.0
+) -> float:
+    """log E against "the ``q``-quantile of ``higher`` is at most ``ratio`` times that of ``lower`` + ``margin``".
 
     Were it true, then for every x either ``higher`` exceeds x in at most 1 − q of the cases, or ``lower`` exceeds
-    x − ``margin`` in at least 1 − q. The lesser of the two evidences against these is an e-process for one x; the
-    average over all bucket bounds is one that need not know x.
+    (x − ``margin``) / ``ratio`` in at least 1 − q. The lesser of the two evidences against these is an e-process for
+    one x; the average over all bucket bounds is one that need not know x.
     """
     bounds = [bound for bound in higher.upper_bounds if math.isfinite(bound)]
     if not bounds or not higher.n or not lower.n:
@@ -49,7 +51,7 @@ def log_evidence_quantile_higher(higher: Histogram, lower: Histogram, q: float, 
     for x in bounds:
         of_higher = log_evidence_above(surely_above(higher, x), 1 - q)
         if of_higher > 0:
-            of_lower = log_evidence_above(surely_at_most(lower, x - margin), q)
+            of_lower = log_evidence_above(surely_at_most(lower, (x - margin) / ratio), q)
             logs.append(min(of_higher, of_lower))
     top = max(logs, default=0.0)
     if top <= 0:

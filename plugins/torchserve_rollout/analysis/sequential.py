@@ -97,13 +97,60 @@ def log_evidence_worse(stable: Cohort, candidate: Cohort, margin: float) -> floa
     above = evidence_against_mean(stable.mirrored(), tuple((weight, b, a) for weight, a, b in STABLE_PRIOR))
     below = evidence_against_mean(candidate, CANDIDATE_PRIOR)
     means = np.unique(np.clip(np.append(_GRID, [stable.mean, candidate.mean + margin]), margin, 1.0))
+    return _infimum(lambda at: above(1 - at) + below(at - margin), means)
+
+
+def log_evidence_worse_ratio(stable: Cohort, candidate: Cohort, ratio: float, *, higher_is_worse: bool) -> float:
+    """log E against "the candidate's mean is not worse than ``ratio`` times stable's"; 0 while that is observed.
+
+    As :func:`log_evidence_worse`, along the edge c = ratio · s (higher is worse) or c = s / ratio. Both sides of the
+    edge are convex, so the infimum over all pairs that obey lies on it.
+    """
+    if not stable.n or not candidate.n:
+        return 0.0
+    factor = ratio if higher_is_worse else 1 / ratio
+    allowed = factor * stable.mean
+    if candidate.mean <= allowed if higher_is_worse else candidate.mean >= allowed:
+        return 0.0
+    # Both priors speak of goodness; the evidence of each side goes both ways.
+    good_stable = stable.mirrored() if higher_is_worse else stable
+    good_candidate = candidate.mirrored() if higher_is_worse else candidate
+    above = evidence_against_mean(good_stable.mirrored(), tuple((weight, b, a) for weight, a, b in STABLE_PRIOR))
+    below = evidence_against_mean(good_candidate, CANDIDATE_PRIOR)
+
+    def on_edge(of_stable: Floats) -> Floats:
+        of_candidate = np.minimum(factor * of_stable, 1.0)
+        if higher_is_worse:
+            return above(of_stable) + below(1 - of_candidate)
+        return above(1 - of_stable) + below(of_candidate)
+
+    points = np.append(_GRID, [stable.mean, candidate.mean / factor])
+    return _infimum(on_edge, np.unique(np.clip(points, 0.0, min(1.0, 1 / factor))))
+
+
+def _infimum(of: Callable[[Floats], Floats], points: Floats) -> float:
+    """The least value of a convex function over the span of ``points``, looked for ever finer; at least 0."""
     least = np.inf
     for _ in range(_REFINEMENTS):
-        on_edge = above(1 - means) + below(means - margin)
-        best = int(np.argmin(on_edge))
-        least = min(least, float(on_edge[best]))
-        means = np.linspace(means[max(0, best - 1)], means[min(len(means) - 1, best + 1)], 33)
+        values = of(points)
+        best = int(np.argmin(values))
+        least = min(least, float(values[best]))
+        points = np.linspace(points[max(0, best - 1)], points[min(len(points) - 1, best + 1)], 33)
     return max(0.0, least)
+
+
+def log_evidence_more_often(stable: Cohort, candidate: Cohort, ratio: float) -> float:
+    """log E against "the candidate's events come at most ``ratio`` times as often as stable's" (counts in time).
+
+    ``n`` is the time of exposure, ``total`` the events. Given that an event happens, it is the candidate's with
+    probability at most ratio·T_c / (ratio·T_c + T_s): a coin, judged by :func:`log_evidence_above` (Przyborowski and
+    Wilenski, Biometrika 31, 1940, conditioned on the sum; here at every look).
+    """
+    exposure = ratio * candidate.n + stable.n
+    if not candidate.n or not stable.n:
+        return 0.0
+    events = round(candidate.total + stable.total)
+    return log_evidence_above(Cohort(events, candidate.total), ratio * candidate.n / exposure)
 
 
 def interval(cohort: Cohort, alpha: float) -> tuple[float, float]:

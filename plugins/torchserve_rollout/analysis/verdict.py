@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
+
+_SEVERITIES = ("critical", "warning", "info")
 
 
 class Verdict(IntEnum):
@@ -22,7 +25,7 @@ class AlarmVerdict:
 
     ``candidate`` and ``stable`` are the observed values in the signal's unit (None: no data),
     ``candidate_n``/``stable_n`` the samples behind them, ``rule`` the rule in words, ``sentence`` the whole story in
-    one sentence.
+    one sentence. ``broken_since`` is when a plain value broke its bound without having kept it since.
     """
 
     alarm: str
@@ -35,6 +38,14 @@ class AlarmVerdict:
     rule: str
     sentence: str
     action: str = "rollback"
+    severity: str = "critical"
+    is_dry_run: bool = False
+    broken_since: datetime | None = None
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether the rollout waits for it to pass."""
+        return self.action != "notify" and not self.is_dry_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,9 @@ class Judgement:
     judge: str
 
     def failing(self) -> tuple[AlarmVerdict, ...]:
-        """The alarms that fired."""
-        return tuple(alarm for alarm in self.alarms if alarm.verdict is Verdict.FAIL)
+        """The alarms that fired and are not only rehearsed; the gravest first."""
+        fired = [alarm for alarm in self.alarms if alarm.verdict is Verdict.FAIL and not alarm.is_dry_run]
+        return tuple(sorted(fired, key=lambda alarm: _SEVERITIES.index(alarm.severity)))
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

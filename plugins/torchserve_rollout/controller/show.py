@@ -54,6 +54,8 @@ def _alarm_view(alarm: AlarmVerdict) -> AlarmView:
         stable_n=alarm.stable_n,
         rule=alarm.rule,
         sentence=alarm.sentence,
+        severity=alarm.severity,
+        is_dry_run=alarm.is_dry_run,
     )
 
 

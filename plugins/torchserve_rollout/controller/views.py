@@ -26,6 +26,8 @@ class AlarmView(View):
     stable_n: int
     rule: str
     sentence: str
+    severity: str = "critical"
+    is_dry_run: bool = False
 
 
 class RolloutView(View):

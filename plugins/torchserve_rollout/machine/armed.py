@@ -14,7 +14,7 @@ from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import Steering
 from torchserve_rollout.model import NodeStatus
-from torchserve_rollout.spec.schema import AlarmAction
+from torchserve_rollout.spec.schema import AlarmAction, Inconclusive
 from torchserve_rollout.units import format_duration
 
 
@@ -30,6 +30,24 @@ def alarmed(tick: Tick) -> Decision | None:
         return tick.go(Trigger.ALARM, reason, ended_by=ended_by)
     holding = tick.firing(AlarmAction.HOLD)
     return _held_by_alarm(tick, holding[0].sentence) if holding else None
+
+
+def blinded(tick: Tick) -> Decision | None:
+    """The hold that a source demands which could not measure for too long; it is not the candidate's fault."""
+    limit_s = tick.spec.source_timeout
+    if tick.state.blind_since is None or tick.elapsed_s(tick.state.blind_since) < limit_s:
+        return None
+    why = "; ".join(alarm.sentence for alarm in tick.erring)
+    return tick.go(Trigger.UNDECIDED, f"not measured for {format_duration(limit_s)}: {why}")
+
+
+def unproven(tick: Tick, state: RolloutState, is_alone: bool) -> Inconclusive:
+    """What the spec makes of a rollout that stayed without a verdict for too long.
+
+    Its ``promote`` and ``rollback`` are for missing verdicts alone: whatever else is wrong, a person is called.
+    """
+    is_open = is_alone and tick.blocking_verdict <= Verdict.INCONCLUSIVE
+    return tick.spec.inconclusive if is_open else Inconclusive.HOLD
 
 
 def _held_by_alarm(tick: Tick, reason: str) -> Decision:
@@ -106,7 +124,7 @@ def undecided(tick: Tick) -> list[str]:
         return []
     if tick.judgement is None:
         return ["nothing was measured yet"]
-    open_alarms = (a for a in tick.judgement.alarms if a.verdict is not Verdict.PASS and a.action != AlarmAction.NOTIFY)
+    open_alarms = (a for a in tick.judgement.alarms if a.verdict is not Verdict.PASS and a.is_blocking)
     return [alarm.sentence for alarm in open_alarms]
 
 

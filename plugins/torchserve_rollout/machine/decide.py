@@ -11,6 +11,7 @@ from torchserve_rollout.analysis.verdict import Judgement
 from torchserve_rollout.machine.actions import Probe
 from torchserve_rollout.machine.commands import obey
 from torchserve_rollout.machine.held import held
+from torchserve_rollout.machine.judging import noted
 from torchserve_rollout.machine.observation import Observation
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.preparing import pending, preparing
@@ -51,7 +52,8 @@ def decide(
     remember. ``judgement`` is that of the window ``state`` stands in
     (:func:`~torchserve_rollout.machine.judging.judge_window`).
     """
-    obeyed = obey(Tick(_with_probes(state, observation), spec, observation, judgement, now), commands)
+    state = noted(_with_probes(state, observation), spec, judgement, now)
+    obeyed = obey(Tick(state, spec, observation, judgement, now), commands)
     tick, reasons = obeyed.tick, list(obeyed.sentences)
     if not observation.nodes:
         return Decision(tick.state, (), _sentence(reasons, "no node is known, so nothing is decided"), obeyed.refused)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from torchserve_rollout.analysis.judge import judge
-from torchserve_rollout.analysis.samples import TickEvidence, accumulate
-from torchserve_rollout.analysis.verdict import Judgement
+from torchserve_rollout.analysis.judge import AlarmClock, judge
+from torchserve_rollout.analysis.samples import Measurement, TickEvidence, accumulate
+from torchserve_rollout.analysis.verdict import Judgement, Verdict
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.spec.plan import final_bake_of, steps_of
@@ -15,7 +16,7 @@ from torchserve_rollout.spec.schema import RolloutSpec
 
 
 def judge_window(
-    state: RolloutState, spec: RolloutSpec, evidence: Iterable[TickEvidence], now: datetime
+    state: RolloutState, spec: RolloutSpec, evidence: Sequence[TickEvidence], now: datetime
 ) -> Judgement | None:
     """The judgement that :func:`~torchserve_rollout.machine.decide.decide` takes; None while no window is open.
 
@@ -29,7 +30,31 @@ def judge_window(
     if since is None or not (state.phase.is_armed or state.phase is Phase.HELD):
         return None
     ledger = accumulate(evidence, since, stable_since=baseline_of(state) if state.weight_pct >= 100 else None)
-    return judge(spec, ledger, is_bake_over=is_bake_over(state, spec, now))
+    recent = {window_s: _recent(state, evidence, window_s, now) for window_s in _windows(spec)}
+    clock = AlarmClock(now, state.broken_since)
+    return judge(spec, ledger, is_bake_over=is_bake_over(state, spec, now), recent=recent, clock=clock)
+
+
+def _windows(spec: RolloutSpec) -> set[float]:
+    return {alarm.window for alarm in spec.alarms if alarm.window is not None}
+
+
+def _recent(
+    state: RolloutState, evidence: Sequence[TickEvidence], window_s: float, now: datetime
+) -> dict[str, Measurement]:
+    """The last ``window_s`` seconds, as far as they lie in the present window."""
+    begun = now - timedelta(seconds=window_s)
+    since = max(begun, state.step_since or begun)
+    return accumulate(evidence, since, stable_since=baseline_of(state) if state.weight_pct >= 100 else None)
+
+
+def noted(state: RolloutState, spec: RolloutSpec, judgement: Judgement | None, now: datetime) -> RolloutState:
+    """The state with what has to be remembered of a judgement: since when rules are broken, or sources fail."""
+    if judgement is None:
+        return state
+    broken = {alarm.alarm: alarm.broken_since for alarm in judgement.alarms if alarm.broken_since is not None}
+    is_blind = any(alarm.verdict is Verdict.ERROR for alarm in judgement.alarms if alarm.is_blocking)
+    return replace(state, broken_since=broken, blind_since=(state.blind_since or now) if is_blind else None)
 
 
 def baseline_of(state: RolloutState) -> datetime | None:

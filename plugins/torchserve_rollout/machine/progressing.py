@@ -5,12 +5,14 @@ from __future__ import annotations
 from torchserve_rollout.machine.actions import Action
 from torchserve_rollout.machine.armed import (
     alarmed,
+    blinded,
     clocked,
     is_overdue,
     lost_candidate,
     notes,
     repairs,
     undecided,
+    unproven,
     unsettled,
     watched,
 )
@@ -18,13 +20,13 @@ from torchserve_rollout.machine.phases import Trigger
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import steer
-from torchserve_rollout.spec.schema import StepSpec
+from torchserve_rollout.spec.schema import Inconclusive, StepSpec
 from torchserve_rollout.units import format_duration, format_pct
 
 
 def progressing(tick: Tick) -> Decision:
     """Hold the weight, repair what broke, advance when all conditions of the step are met."""
-    alarm = alarmed(tick)
+    alarm = alarmed(tick) or blinded(tick)
     if alarm is not None:
         return alarm
     step = tick.steps[tick.state.step_index]
@@ -51,7 +53,13 @@ def _hold_or_advance(
     state = clocked(tick, state, bool(blocks) and (is_baked or bool(tick.unreachable)))
     if is_overdue(tick, state):
         timeout = format_duration(tick.spec.inconclusive_timeout)
-        return tick.go(Trigger.UNDECIDED, f"{where} could not go on for {timeout}: {'; '.join(blocks)}")
+        why = f"{where} could not go on for {timeout}: {'; '.join(blocks)}"
+        policy = unproven(tick, state, is_alone=not world)
+        if policy is Inconclusive.PROMOTE:
+            return _advance(tick, state, step, f"{why}; the spec lets it go on: {where}")
+        if policy is Inconclusive.ROLLBACK:
+            return tick.go(Trigger.ALARM, f"{why}; the spec takes that for a failure", ended_by="inconclusive")
+        return tick.go(Trigger.UNDECIDED, why)
     if is_baked and not blocks and not state.pause_reasons:
         return _advance(tick, state, step, where)
     if state.pause_reasons:

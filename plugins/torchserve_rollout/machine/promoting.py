@@ -8,12 +8,14 @@ from torchserve_rollout.analysis.verdict import Verdict
 from torchserve_rollout.machine.actions import Action
 from torchserve_rollout.machine.armed import (
     alarmed,
+    blinded,
     clocked,
     is_overdue,
     lost_candidate,
     notes,
     repairs,
     undecided,
+    unproven,
     unsettled,
     watched,
 )
@@ -24,6 +26,7 @@ from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import clear, steer
 from torchserve_rollout.spec.plan import final_bake_of
+from torchserve_rollout.spec.schema import Inconclusive
 from torchserve_rollout.units import format_duration
 
 
@@ -52,7 +55,7 @@ def promoting(tick: Tick) -> Decision:
 
 def baking(tick: Tick) -> Decision:
     """Watch the promoted candidate; then take the policy away and be done."""
-    alarm = alarmed(tick)
+    alarm = alarmed(tick) or blinded(tick)
     if alarm is not None:
         return alarm
     if tick.state.is_closing:
@@ -81,6 +84,12 @@ def _watch(tick: Tick, state: RolloutState, actions: list[Action], world: list[s
     if is_overdue(tick, state):
         timeout = format_duration(tick.spec.inconclusive_timeout)
         reason = f"{tick.candidate} is the default but could not be accepted for {timeout}: {'; '.join(blocks)}"
+        policy = unproven(tick, state, is_alone=not world)
+        if policy is Inconclusive.PROMOTE:
+            return _close(replace(tick, state=replace(state, is_closing=True)))
+        if policy is Inconclusive.ROLLBACK and tick.stable is not None:
+            reason = f"{reason}; the spec takes that for a failure"
+            return tick.go(Trigger.ALARM, reason, ended_by="inconclusive", epoch=state.epoch)
         return tick.go(Trigger.UNDECIDED, reason, epoch=state.epoch)
     if is_baked and not blocks and not state.pause_reasons:
         return _close(replace(tick, state=replace(state, is_closing=True)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,10 @@ class RolloutState:
     resume_phase: Phase | None = None
     baseline_since: datetime | None = None
     """Since when stable's samples count while stable gets no requests itself: the last window in which it did."""
+    broken_since: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when the plain rules of alarms have been broken, by the alarm's name."""
+    blind_since: datetime | None = None
+    """Since when a source cannot measure what an alarm needs."""
     troubled_since: datetime | None = None
     """Since when the candidate, or its weight, is not as it must be on some node; None while all is well."""
     drain_since: datetime | None = None

@@ -92,14 +92,20 @@ class Tick:
         return tuple(alarm for alarm in failing if alarm.action == action)
 
     @property
+    def erring(self) -> tuple[AlarmVerdict, ...]:
+        """The alarms that matter and could not be measured."""
+        alarms = self.judgement.alarms if self.judgement else ()
+        return tuple(alarm for alarm in alarms if alarm.verdict is Verdict.ERROR and alarm.is_blocking)
+
+    @property
     def blocking_verdict(self) -> Verdict:
         """The worst verdict of the alarms that can stop the rollout. Alarms without a judgement are INCONCLUSIVE."""
-        watched = [alarm for alarm in self.spec.alarms if alarm.action is not AlarmAction.NOTIFY]
+        watched = [alarm for alarm in self.spec.alarms if alarm.is_blocking]
         if not watched:
             return Verdict.PASS
         if self.judgement is None:
             return Verdict.INCONCLUSIVE
-        return worst(alarm.verdict for alarm in self.judgement.alarms if alarm.action != AlarmAction.NOTIFY)
+        return worst(alarm.verdict for alarm in self.judgement.alarms if alarm.is_blocking)
 
     @property
     def breaker(self) -> str:
@@ -123,6 +129,7 @@ def moved(
     fresh: dict[str, object] = {"phase": phase, "reason": reason}
     if phase is not state.phase:
         fresh |= {"phase_since": now, "inconclusive_since": None, "troubled_since": None, "is_closing": False}
+        fresh |= {"blind_since": None, "broken_since": {}}
         fresh |= {"quiet_ticks": 0, "drain_since": None}
         fresh |= {"resume_phase": state.phase if phase is Phase.HELD else None}
     return state.evolve(**{**fresh, **changes})

@@ -49,4 +49,11 @@ WeightPct = Annotated[float, Field(strict=True, ge=0, le=100)]
 class Frozen(BaseModel):
     """Unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=False, serialize_by_alias=True
+    )
+
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """The keys as a file writes them."""
+        return tuple(field.alias or name for name, field in cls.model_fields.items())

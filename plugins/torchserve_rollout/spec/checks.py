@@ -103,8 +103,10 @@ def _alarm_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> I
         if alarm.name in first_of:
             yield Problem(f"{path}.name", f"{alarm.name!r} is already the name of alarms[{first_of[alarm.name]}]")
         first_of.setdefault(alarm.name, index)
-        if alarm.max is None and alarm.min is None and alarm.worse_than_stable_by is None:
+        if alarm.max is None and alarm.min is None and not alarm.is_comparison:
             yield Problem(path, "has no bound and can never fire", "give it max, min or worse_than_stable_by")
+        if alarm.window == 0:
+            yield Problem(f"{path}.window", "must be longer than nothing")
         if alarm.max is not None and alarm.min is not None and alarm.min >= alarm.max:
             yield Problem(f"{path}.min", f"must be less than max ({alarm.max:g})")
         if alarm.no_data is NoData.FAIL and any(not step.bake for _, step in _valid_items(data, "steps", StepSpec)):

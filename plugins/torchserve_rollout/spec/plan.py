@@ -76,7 +76,7 @@ def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) 
         candidate=candidate,
         steps=tuple(planned),
         duration_s=start_s + bake_s,
-        alarms=tuple(f"{alarm.name}: {rule_in_words(alarm)}, then {alarm.action}" for alarm in spec.alarms),
+        alarms=tuple(_alarm_in_words(alarm) for alarm in spec.alarms),
         warnings=tuple(_warnings(spec, stable)),
     )
 
@@ -92,6 +92,11 @@ def render(plan: Plan) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _alarm_in_words(alarm: AlarmSpec) -> str:
+    then = "only told (dry run)" if alarm.dry_run else f"then {alarm.action}"
+    return f"{alarm.name}: {rule_in_words(alarm)}, {then}"
+
+
 def rule_in_words(alarm: AlarmSpec) -> str:
     """``error_rate at most 5 %``, ``latency_p95 at most 0.2s above stable``."""
     signal = signal_of(alarm)
@@ -103,7 +108,11 @@ def rule_in_words(alarm: AlarmSpec) -> str:
         parts.append(f"at least {format_value(alarm.min, unit)}")
     if alarm.worse_than_stable_by is not None:
         parts.append(f"not worse than stable by more than {format_value(alarm.worse_than_stable_by, unit)}")
-    return f"{alarm.signal_name} {' and '.join(parts)}"
+    if alarm.worse_than_stable_ratio is not None:
+        parts.append(f"not worse than {alarm.worse_than_stable_ratio:g} times stable")
+    over = f" over {format_duration(alarm.window)}" if alarm.window else ""
+    held = f", broken for {format_duration(alarm.for_s)}" if alarm.for_s else ""
+    return f"{alarm.signal_name}{over} {' and '.join(parts)}{held}"
 
 
 def format_value(value: float, unit: Unit) -> str:
@@ -147,7 +156,7 @@ def _warnings(spec: RolloutSpec, stable: VersionName | None) -> Iterator[str]:
                         f"step {number} asks for {step.min_requests} requests, but {alarm.name} needs "
                         f"{alarm.min_samples} samples: the step waits for them"
                     )
-        if alarm.worse_than_stable_by is not None and steps and steps[0].weight == 100:
+        if alarm.is_comparison and steps and steps[0].weight == 100:
             yield f"{alarm.name} compares with stable, which gets no requests beside a first step of 100 %"
     if steps and steps[-1].weight < 50:
         yield f"the last step is {format_pct(steps[-1].weight)}: promotion is a jump from there to 100 %"

@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from torchserve_rollout.errors import Problem
+from torchserve_rollout.spec.base import Frozen
 from torchserve_rollout.spec.yaml_text import plain_name
 
 Location = tuple[int | str, ...]
@@ -41,7 +42,7 @@ def _problem(finding: Mapping[str, Any], model: type[BaseModel]) -> Problem:
     kind: str = finding["type"]
     if kind == "extra_forbidden":
         owner = _model_at(model, location[:-1])
-        known = owner.model_fields if owner else ()
+        known = owner.keys() if owner and issubclass(owner, Frozen) else ()
         return Problem(path_of(location), "unknown key", nearest(str(location[-1]), known))
     if kind == "missing":
         return Problem(path_of(location), "is required")

@@ -56,6 +56,22 @@ class AlarmAction(Word):
     NOTIFY = "notify"
 
 
+class Severity(Word):
+    """How loud an alarm is. Of several that fire the gravest speaks."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Inconclusive(Word):
+    """What becomes of a step that stayed without a verdict for ``inconclusive_timeout``."""
+
+    HOLD = "hold"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
 class NoData(Word):
     """What an alarm says while it has too few samples."""
 
@@ -65,7 +81,10 @@ class NoData(Word):
 
 
 class AlarmSpec(Frozen):
-    """A named rule over a signal. At least one of ``max``, ``min``, ``worse_than_stable_by``."""
+    """A named rule over a signal, with at least one of the four bounds.
+
+    With ``window`` or ``for_s``, and for signals that are plain by nature, the rule is judged on the value as it is.
+    """
 
     name: str
     signal: str = ""
@@ -73,11 +92,31 @@ class AlarmSpec(Frozen):
     max: Quantity | None = None
     min: Quantity | None = None
     worse_than_stable_by: Annotated[Quantity, Field(ge=0)] | None = None
+    worse_than_stable_ratio: Annotated[Number, Field(ge=1)] | None = None
     confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.99
     min_samples: Annotated[Count, Field(ge=1)] = 20
+    window: DurationS | None = None
+    for_s: DurationS | None = Field(default=None, alias="for")
     no_data: NoData = NoData.HOLD
     action: AlarmAction = AlarmAction.ROLLBACK
+    severity: Severity = Severity.CRITICAL
+    dry_run: bool = Field(default=False, strict=True)
     probe: str | None = None
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether the rollout waits for it to pass."""
+        return self.action is not AlarmAction.NOTIFY and not self.dry_run
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether stable's samples are needed."""
+        return self.worse_than_stable_by is not None or self.worse_than_stable_ratio is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it looks at the last minutes only, or asks for how long something held."""
+        return self.window is not None or self.for_s is not None
 
     @property
     def signal_name(self) -> str:
@@ -142,5 +181,7 @@ class RolloutSpec(Frozen):
     replay_budget: ReplayBudgetSpec = ReplayBudgetSpec()
     lease: DurationS = 10.0
     inconclusive_timeout: DurationS = 3600.0
+    inconclusive: Inconclusive = Inconclusive.HOLD
+    source_timeout: DurationS = 300.0
     drain_timeout: DurationS = 60.0
     on_abort: Literal["unregister", "keep"] = "unregister"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchserve_rollout.analysis.judge import JUDGE, judge
-from torchserve_rollout.analysis.samples import Histogram, Measurement, Rate, Sample, Scores
+from torchserve_rollout.analysis.judge import JUDGE, AlarmClock, judge
+from torchserve_rollout.analysis.samples import Amount, Histogram, Measurement, Rate, Sample, Scores
+from torchserve_rollout.analysis.sequential import Cohort, log_evidence_worse, log_evidence_worse_ratio
 from torchserve_rollout.analysis.verdict import AlarmVerdict, Verdict
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -32,7 +34,7 @@ def verdict_of(
     spec = spec_of(alarm)
     key = spec.alarms[0].signal_key
     judgement = judge(spec, {key: Measurement(alarm["signal"], candidate, stable)}, **how)
-    assert judgement.judge == JUDGE == "torchserve-rollout-judge/1"
+    assert judgement.judge == JUDGE == "torchserve-rollout-judge/2"
     assert judgement.verdict is judgement.alarms[0].verdict
     return judgement.alarms[0]
 
@@ -200,3 +202,113 @@ def test_more_failures_never_turn_a_fail_into_a_pass(n: int, failed: int, n_stab
     before = verdict_of(ERRORS, Rate(failed, n), stable).verdict
     after = verdict_of(ERRORS, Rate(failed + 1, n + 1), stable).verdict
     assert not (before is Verdict.FAIL and after is Verdict.PASS)
+
+
+SLOWER = {"name": "slower", "signal": "latency_p95", "worse_than_stable_ratio": 1.5}
+
+
+def test_a_ratio_is_broken_when_the_candidate_is_that_many_times_worse() -> None:
+    twice = {"name": "twice", "signal": "error_rate", "worse_than_stable_ratio": 2.0}
+    assert verdict_of(twice, Rate(120, 1000), Rate(10, 1000)).verdict is Verdict.FAIL
+    assert verdict_of(twice, Rate(20, 1000), Rate(10, 1000)).verdict is Verdict.PASS
+    fast, slow = Histogram(BOUNDS, (0, 1000, 0, 0, 0, 0)), Histogram(BOUNDS, (0, 800, 0, 200, 0, 0))
+    assert verdict_of(SLOWER, slow, fast).verdict is Verdict.FAIL
+    assert verdict_of(SLOWER, fast, fast).verdict is Verdict.PASS
+    worse = {"name": "q", "signal": "probe_score", "worse_than_stable_ratio": 1.2, "probe": "p"}
+    failed = verdict_of(worse, binary(200, 80), binary(200, 190))
+    assert failed.verdict is Verdict.FAIL
+    assert "not worse than 1.2 times stable is broken" in failed.sentence
+    assert verdict_of(worse, binary(200, 165), binary(200, 190)).verdict is Verdict.PASS
+
+
+def test_how_often_workers_restart_is_compared_by_the_time_they_ran() -> None:
+    alarm = {"name": "restarts", "signal": "worker_restarts", "worse_than_stable_ratio": 2.0}
+    assert verdict_of(alarm, Amount(100, 1, 100), Amount(100, 0, 400)).verdict is Verdict.INCONCLUSIVE
+    assert verdict_of(alarm, Amount(100, 12, 100), Amount(100, 1, 400)).verdict is Verdict.FAIL
+    assert verdict_of({"name": "r", "signal": "worker_restarts", "max": 2}, Amount(5, 3, 5)).verdict is Verdict.FAIL
+
+
+def test_a_plain_rule_fires_once_it_was_broken_for_as_long_as_it_asks() -> None:
+    alarm = {"name": "mean", "metric": {"mean": "x_seconds"}, "max": "2s", "for": "1m"}
+    spec, begun = spec_of(alarm), datetime(2026, 1, 1, tzinfo=timezone.utc)
+    key = spec.alarms[0].signal_key
+    slow, fast = ({key: Measurement(key, Amount(30, 30 * mean, 30))} for mean in (3.0, 1.0))
+
+    def at(seconds: int, ledger: dict[str, Measurement], since: datetime | None) -> AlarmVerdict:
+        known = {"mean": since} if since else {}
+        return judge(spec, ledger, clock=AlarmClock(begun + timedelta(seconds=seconds), known)).alarms[0]
+
+    first = at(0, slow, None)
+    assert (first.verdict, first.broken_since) == (Verdict.INCONCLUSIVE, begun)
+    assert at(59, slow, begun).sentence.endswith("at most 2s is broken for 59s of 1m")
+    fired = at(60, slow, begun)
+    assert (fired.verdict, fired.sentence) == (
+        Verdict.FAIL,
+        "mean: mean of x_seconds is 3s (30 samples), at most 2s is broken for 1m",
+    )
+    assert (at(70, fast, begun).verdict, at(70, fast, begun).broken_since) == (Verdict.PASS, None)
+
+
+def test_a_windowed_alarm_sees_only_its_own_window() -> None:
+    spec = spec_of({"name": "success", "signal": "error_rate", "max": 0.05, "window": "5m"})
+    whole = {"error_rate": Measurement("error_rate", Rate(50, 100))}
+    recent = {300.0: {"error_rate": Measurement("error_rate", Rate(1, 40))}}
+    judged = judge(spec, whole, recent=recent).alarms[0]
+    assert (judged.verdict, judged.sentence) == (
+        Verdict.PASS,
+        "success: error_rate over 5m is 2.5 % (1 of 40), the rule holds",
+    )
+
+
+def test_a_dry_run_is_judged_and_changes_nothing() -> None:
+    spec = spec_of(ERRORS | {"dry_run": True}, SLOW)
+    ledger = {
+        "error_rate": Measurement("error_rate", Rate(50, 50), Rate(0, 950)),
+        "latency_p95": Measurement("latency_p95", Histogram(BOUNDS, (50, 0, 0, 0, 0, 0))),
+    }
+    judgement = judge(spec, ledger)
+    assert (judgement.alarms[0].verdict, judgement.verdict) == (Verdict.FAIL, Verdict.PASS)
+    assert (judgement.failing(), judgement.sentence) == ((), "slow passes")
+
+
+def test_of_several_alarms_that_fire_the_gravest_speaks_first() -> None:
+    spec = spec_of(ERRORS | {"severity": "warning"}, SLOW)
+    ledger = {
+        "error_rate": Measurement("error_rate", Rate(50, 50), Rate(0, 950)),
+        "latency_p95": Measurement("latency_p95", Histogram(BOUNDS, (0, 0, 0, 0, 0, 50))),
+    }
+    assert [alarm.alarm for alarm in judge(spec, ledger).failing()] == ["slow", "errors"]
+
+
+def test_plain_and_rehearsed_alarms_take_no_share_of_the_chance_of_a_false_alarm() -> None:
+    plain = {"name": "p", "signal": "memory_mb", "max": 1000}
+    rehearsed = ERRORS | {"name": "r", "dry_run": True}
+
+    def needed(*alarms: dict[str, Any]) -> int:
+        spec = spec_of(*alarms)
+        return next(
+            n
+            for n in range(20, 200)
+            if judge(spec, {"error_rate": Measurement("error_rate", Rate(n // 5, n), Rate(0, 1000))}).alarms[0].verdict
+            is Verdict.FAIL
+        )
+
+    assert needed(ERRORS) == needed(ERRORS, plain, rehearsed) < needed(ERRORS, *([SLOW] * 9))
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 400), st.integers(0, 400), st.integers(1, 400), st.integers(0, 400), st.floats(1, 4))
+def test_against_itself_or_better_no_ratio_is_broken(n: int, bad: int, n2: int, bad2: int, ratio: float) -> None:
+    candidate, stable = Cohort(n, min(n, bad)), Cohort(n2, min(n2, bad2))
+    log_e = log_evidence_worse_ratio(stable, candidate, ratio, higher_is_worse=True)
+    assert log_e == 0 or candidate.mean > ratio * stable.mean
+    assert log_evidence_worse_ratio(stable, candidate, 1.0, higher_is_worse=True) >= log_e - 1e-6
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 300), st.integers(0, 300), st.integers(1, 300), st.integers(0, 300))
+def test_a_ratio_of_one_is_a_margin_of_nothing(n: int, bad: int, n2: int, bad2: int) -> None:
+    candidate, stable = Cohort(n, min(n, bad)), Cohort(n2, min(n2, bad2))
+    as_margin = log_evidence_worse(stable.mirrored(), candidate.mirrored(), 0.0)
+    as_ratio = log_evidence_worse_ratio(stable, candidate, 1.0, higher_is_worse=True)
+    assert as_ratio == pytest.approx(as_margin, abs=1e-3)

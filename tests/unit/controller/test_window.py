@@ -7,9 +7,9 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.machine.world import START, run_of
+from tests.unit.machine.world import START, run_of, spec_of
 from torchserve_rollout.analysis.samples import Measurement, Rate, TickEvidence
-from torchserve_rollout.controller.window import EvidenceWindow
+from torchserve_rollout.controller.window import EvidenceWindow, longest_window_s
 from torchserve_rollout.machine.judging import judge_window
 from torchserve_rollout.machine.phases import Phase
 
@@ -48,3 +48,17 @@ def test_what_was_measured_before_the_rollout_began_to_count_is_let_go() -> None
     window = EvidenceWindow()
     window.add(TickEvidence(START, {}), state)
     assert window.ticks == ()
+
+
+def test_what_an_alarm_with_a_window_looks_back_on_is_kept_tick_by_tick() -> None:
+    alarm = {"name": "recent", "signal": "error_rate", "max": 0.5, "window": "100s"}
+    run = run_of(spec=spec_of(alarms=[alarm]))
+    state = run.state.evolve(baseline_since=START, step_since=START, weight_pct=5.0, phase=Phase.PROGRESSING)
+    window, whole = EvidenceWindow(longest_s=longest_window_s(run.spec)), []
+    for number in range(1, 601):
+        now = START + timedelta(seconds=number)
+        measured = Measurement("error_rate", Rate(number % 7, 10), Rate(0, 10))
+        whole.append(TickEvidence(now, {"error_rate": measured}))
+        window.add(whole[-1], state)
+        assert judge_window(state, run.spec, window.ticks, now) == judge_window(state, run.spec, whole[-150:], now)
+    assert len(window.ticks) <= 257

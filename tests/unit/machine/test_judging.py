@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.unit.machine.world import START, run_of, spec_of
 from torchserve_rollout.analysis.samples import Measurement, Rate, TickEvidence
-from torchserve_rollout.machine.judging import baseline_of, is_bake_over, judge_window
+from torchserve_rollout.machine.judging import baseline_of, is_bake_over, judge_window, noted
 from torchserve_rollout.machine.phases import Phase
 
 EVIDENCE = [
@@ -62,3 +62,31 @@ def test_a_rollout_remembers_since_when_stable_has_served_beside_the_candidate()
     run.until(Phase.BAKING)
     assert run.state.baseline_since == since
     assert run.state.step_since is not None and since is not None and run.state.step_since > since
+
+
+def test_a_window_of_an_alarm_holds_the_latest_samples_only_and_never_those_of_the_step_before() -> None:
+    alarm = {"name": "recent", "signal": "error_rate", "max": 0.5, "window": "20s"}
+    state = run_of().state.evolve(phase=Phase.PROGRESSING, step_index=0, weight_pct=5.0, step_since=at(50))
+    for now, samples in ((100, 200), (60, 100)):
+        judgement = judge_window(state, spec_of(alarms=[alarm]), EVIDENCE[:now], START + timedelta(seconds=now))
+        assert judgement is not None and judgement.alarms[0].candidate_n == samples
+
+
+def test_since_when_a_rule_is_broken_is_remembered_until_it_is_kept() -> None:
+    alarm = {"name": "e", "signal": "error_rate", "max": 0.1, "for": "30s"}
+    spec = spec_of(alarms=[alarm])
+    state = run_of().state.evolve(phase=Phase.PROGRESSING, step_index=0, weight_pct=5.0, step_since=START)
+    bad = [
+        TickEvidence(START + timedelta(seconds=n), {"error_rate": Measurement("error_rate", Rate(10, 10), Rate())})
+        for n in range(1, 60)
+    ]
+    fired = []
+    for n in range(1, 60):
+        now = START + timedelta(seconds=n)
+        judgement = judge_window(state, spec, bad[:n], now)
+        state = noted(state, spec, judgement, now)
+        fired.append(judgement is not None and bool(judgement.failing()))
+    assert state.broken_since == {"e": at(2)}, "at the first second there were too few samples"
+    assert fired.index(True) + 1 == 32
+    good = judge_window(state, spec, EVIDENCE, START + timedelta(seconds=100))
+    assert noted(state, spec, good, START).broken_since == {}

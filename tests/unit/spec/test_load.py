@@ -173,6 +173,24 @@ def test_what_is_not_one_mapping_in_yaml_is_refused_with_its_line(text: str, sai
             "steps: [{weight: 5}]\nalarms: [{name: a, signal: error_rate, max: 1, no_data: fail}]",
             "alarms[0].no_data: a step without a bake would fail before its first request",
         ),
+        (
+            "alarms: [{name: a, signal: error_rate, max: 1, for_s: 1s}]",
+            "alarms[0].for_s: unknown key (did you mean for?)",
+        ),
+        (
+            "alarms: [{name: a, signal: error_rate, max: 1, window: 0s}]",
+            "alarms[0].window: must be longer than nothing",
+        ),
+        (
+            "alarms: [{name: a, signal: error_rate, worse_than_stable_ratio: 0.5}]",
+            "alarms[0].worse_than_stable_ratio: must",
+        ),
+        ("alarms: [{name: a, signal: error_rate, max: 1, dry_run: 'yes'}]", "alarms[0].dry_run: must be true or false"),
+        (
+            "alarms: [{name: a, signal: error_rate, max: 1, severity: loud}]",
+            "alarms[0].severity: 'loud' does not exist",
+        ),
+        ("inconclusive: abort", "inconclusive: 'abort' does not exist here (choose hold or promote or rollback)"),
         ("alarms: [{name: a, max: 1}]", "alarms[0].signal: is required (name one, or define one under metric)"),
         ("alarms: [{name: a, signal: error_rate, metric: {gauge: x}, max: 1}]", "alarms[0].metric: the alarm has a"),
         ("alarms: [{name: a, metric: {}, max: 1}]", "alarms[0].metric: must name exactly one of counter, gauge"),
@@ -298,3 +316,10 @@ def test_each_mistake_of_a_probe_file_has_its_sentence(text: str, said: str) -> 
     with pytest.raises(SpecError) as error:
         load_probe(text, "probe.yaml")
     assert any(str(problem).startswith(said) for problem in error.value.problems)
+
+
+def test_for_is_a_key_of_a_file_and_survives_the_journal() -> None:
+    spec = load_spec(canary("alarms: [{name: a, signal: error_rate, max: 5%, for: 90s, window: 5m}]"), "s")
+    assert (spec.alarms[0].for_s, spec.alarms[0].window) == (90.0, 300.0)
+    assert parse_spec(json.loads(spec.model_dump_json()), "journal") == spec
+    assert RolloutSpec.model_validate(spec.model_dump(mode="json", exclude_defaults=True)) == spec
