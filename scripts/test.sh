@@ -15,6 +15,9 @@ ensure_venv hf,demo,dev
 ensure_jdk
 ensure_jar
 command -v curl >/dev/null || apt_install "curl is missing (the runbooks use it)" curl
+if ! command -v prometheus >/dev/null || ! command -v prometheus-alertmanager >/dev/null; then
+  apt_install "Prometheus is missing (alerts are tested with the real one)" prometheus prometheus-alertmanager
+fi
 
 # Everything the tests write goes here and is gone afterwards.
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/ts-rollout-test.XXXXXX")

@@ -29,6 +29,10 @@ KNOWN_KEYS = frozenset(
         "rollout_database",
         "rollout_tick",
         "rollout_notify",
+        "rollout_prometheus",
+        "rollout_prometheus_credentials",
+        "rollout_prometheus_ca",
+        "rollout_alerts_token",
     }
 )
 
@@ -54,6 +58,12 @@ class Settings:
     database_url: str = ""
     tick_s: float = 1.0
     notify_urls: tuple[str, ...] = ()
+    prometheus_url: str = ""
+    prometheus_credentials: Path | None = None
+    """A file with ``user:password`` or a bearer token."""
+    prometheus_ca: Path | None = None
+    alerts_token_file: Path | None = None
+    """A file with the token that Alertmanager's webhook brings."""
 
     @property
     def key_file(self) -> Path:
@@ -98,6 +108,9 @@ def settings_from_properties(values: Mapping[str, str], *, home: Path, config_fi
     def path_of(key: str, default: str) -> Path:
         return home / values.get(key, default)
 
+    def path_if(key: str) -> Path | None:
+        return home / values[key] if values.get(key) else None
+
     return Settings(
         home=home,
         config_file=config_file,
@@ -113,6 +126,10 @@ def settings_from_properties(values: Mapping[str, str], *, home: Path, config_fi
         database_url=values.get("rollout_database", ""),
         tick_s=tick_s,
         notify_urls=tuple(url for url in values.get("rollout_notify", "").split() if url),
+        prometheus_url=values.get("rollout_prometheus", "").rstrip("/"),
+        prometheus_credentials=path_if("rollout_prometheus_credentials"),
+        prometheus_ca=path_if("rollout_prometheus_ca"),
+        alerts_token_file=path_if("rollout_alerts_token"),
     )
 
 

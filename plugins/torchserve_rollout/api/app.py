@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 import torchserve_rollout
 from torchserve_rollout.api import faults
+from torchserve_rollout.api.alerts import AlertsBody, AlertsTaken, sorted_out
 from torchserve_rollout.api.faults import ErrorBody
 from torchserve_rollout.api.guard import Guard, ValidTokens
 from torchserve_rollout.api.requests import CommandBody, StartBody
@@ -38,6 +39,7 @@ def create_app(
     specs_dir: Path,
     valid_tokens: ValidTokens | None,
     allowed_hosts: Iterable[str] = (),
+    alert_tokens: ValidTokens | None = None,
     clock: Clock | None = None,
 ) -> FastAPI:
     """The API over ``service``.
@@ -46,6 +48,7 @@ def create_app(
         service: the controller's rollouts.
         specs_dir: where specs named in a start request lie.
         valid_tokens: gives the bearer tokens that are valid now; None where TorchServe asks for no token.
+        alert_tokens: gives the tokens that Alertmanager may bring to ``/alerts`` instead; None where it has none.
         allowed_hosts: names clients may call us by, beside those of loopback.
         clock: what ``/health`` tells the time from.
     """
@@ -59,9 +62,19 @@ def create_app(
         redoc_url=None,
     )
     faults.install(app)
-    app.add_middleware(Guard, allowed_hosts=tuple(allowed_hosts), valid_tokens=valid_tokens)
+    app.add_middleware(
+        Guard,
+        allowed_hosts=tuple(allowed_hosts),
+        valid_tokens=valid_tokens,
+        path_tokens={f"{PREFIX}/alerts": alert_tokens} if alert_tokens else {},
+    )
     errors: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorBody, "description": "What went wrong."}}
-    for router in (_health(clock or SystemClock()), _rollouts(service, SpecShelf(specs_dir)), _fleet(service)):
+    for router in (
+        _health(clock or SystemClock()),
+        _rollouts(service, SpecShelf(specs_dir)),
+        _fleet(service),
+        _alerts(service),
+    ):
         app.include_router(router, prefix=PREFIX, responses=errors)
     return app
 
@@ -111,6 +124,19 @@ def _rollouts(service: RolloutService, specs: SpecShelf) -> APIRouter:
         """Ask for something; the next tick obeys. 409 when the phase does not allow it."""
         given = body or CommandBody()
         return service.command(ref, action, given.actor, given.reason or "")
+
+    return router
+
+
+def _alerts(service: RolloutService) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/alerts")
+    def take_alerts(body: AlertsBody) -> AlertsTaken:
+        """Alertmanager's webhook: alerts with the labels model and version are alarms of a rollout."""
+        alerts, ignored = sorted_out(body.alerts)
+        service.take_alerts(alerts)
+        return AlertsTaken(taken=len(alerts), ignored=ignored)
 
     return router
 

@@ -1,4 +1,4 @@
-"""What the API needs of the controller, cut by purpose. ``controller.rollouts.Rollouts`` is all three."""
+"""What the API needs of the controller, cut by purpose. ``controller.rollouts.Rollouts`` is all of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from torchserve_rollout.controller.views import EventView, ExplanationView, NodeView, RolloutView, VersionView
+from torchserve_rollout.machine.alerts import Alert
 from torchserve_rollout.machine.state import CommandKind
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -28,6 +29,14 @@ class RolloutCommands(Protocol):
             NotFoundError: no such rollout.
             RefusedError: the command is not allowed in this phase.
         """
+        ...
+
+
+class AlertReceiver(Protocol):
+    """Where alerts that were judged elsewhere go."""
+
+    def take_alerts(self, alerts: Sequence[Alert]) -> None:
+        """Note what was told; the next tick of a rollout of these versions heeds it."""
         ...
 
 
@@ -63,5 +72,5 @@ class FleetReader(Protocol):
         ...
 
 
-class RolloutService(RolloutCommands, RolloutReader, FleetReader, Protocol):
+class RolloutService(RolloutCommands, AlertReceiver, RolloutReader, FleetReader, Protocol):
     """All of it."""

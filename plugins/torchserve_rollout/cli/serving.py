@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -57,8 +58,24 @@ def _app(settings: Settings, controller: Controller) -> FastAPI:
         controller.rollouts,
         specs_dir=settings.specs_dir,
         valid_tokens=_valid_tokens(settings),
+        alert_tokens=_alert_tokens(settings.alerts_token_file),
         allowed_hosts=hosts,
     )
+
+
+def _alert_tokens(file: Path | None) -> Callable[[], set[str]] | None:
+    """Read anew for each call, so that the token can be renewed; an empty or missing file opens nothing."""
+    if file is None:
+        return None
+
+    def tokens() -> set[str]:
+        try:
+            return {file.read_text("utf-8").strip()} - {""}
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("%s: the token of Alertmanager cannot be read: %s", file, error)
+            return set()
+
+    return tokens
 
 
 def _valid_tokens(settings: Settings) -> Callable[[], set[str]] | None:

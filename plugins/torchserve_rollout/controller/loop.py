@@ -23,6 +23,8 @@ from torchserve_rollout.notify.notifier import Message, Notifier
 from torchserve_rollout.packaging.entry import archive_url
 from torchserve_rollout.packaging.store import Catalogue
 from torchserve_rollout.settings import Settings
+from torchserve_rollout.signals.prometheus import Access, Prometheus
+from torchserve_rollout.store.alerts import AlertBook
 from torchserve_rollout.store.database import open_database
 from torchserve_rollout.store.journal import Journal
 from torchserve_rollout.store.lease import LEASE_S, ControllerLease
@@ -52,6 +54,8 @@ class Controller:
         engine = open_database(settings.journal_url)
         self._journal = Journal(engine)
         self._lease = ControllerLease(engine, self._clock)
+        self._alerts = AlertBook(engine)
+        self._prometheus = _prometheus(settings)
         self._leads_until_s = 0.0
         self._catalogue = Catalogue(settings.model_store)
         self._fleet = Fleet([node_from_settings(settings)], self._archive_url)
@@ -69,6 +73,7 @@ class Controller:
             settings.specs_dir,
             self._clock,
             self._wake_up,
+            self._alerts,
         )
 
     def _archive_url(self, model: ModelName, version: VersionName) -> str:
@@ -149,7 +154,15 @@ class Controller:
 
     def _run_rollout(self, worker: _Worker) -> None:
         record = worker.record
-        observer = Observer(record.spec, record.state, self._fleet, self._catalogue, self._probe_files)
+        observer = Observer(
+            record.spec,
+            record.state,
+            self._fleet,
+            self._catalogue,
+            self._probe_files,
+            alerts=lambda: self._alerts.firing(record.model, record.state.candidate, record.created_at),
+            prometheus=self._prometheus,
+        )
         try:
             actuator = Actuator(record.model, record.spec, self._fleet, observer, self._probe_files)
             tick = RolloutTick(record, self._journal, observer, actuator, self._clock, self._teller(record))
@@ -196,6 +209,13 @@ class Controller:
             self._guarded("journaling a notification", lambda: self._journal.append(self._clock.now(), state, [event]))
 
         return report
+
+
+def _prometheus(settings: Settings) -> Prometheus | None:
+    if not settings.prometheus_url:
+        return None
+    access = Access(credentials=settings.prometheus_credentials, ca=settings.prometheus_ca)
+    return Prometheus(settings.prometheus_url, access)
 
 
 class _Worker:

@@ -10,14 +10,17 @@ from torchserve_rollout.analysis.samples import Measurement, TickEvidence
 from torchserve_rollout.controller.probe_files import ProbeFiles
 from torchserve_rollout.errors import IntegrityError, NotFoundError, ServerUnreachable
 from torchserve_rollout.machine.actions import ActionResult
+from torchserve_rollout.machine.alerts import Alert
 from torchserve_rollout.machine.observation import Observation
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.model import ModelName, NodeName, NodeStatus, VersionName
 from torchserve_rollout.packaging.store import Catalogue
+from torchserve_rollout.signals.asked import AskedSource, asker
 from torchserve_rollout.signals.gates import GateRun
 from torchserve_rollout.signals.measured import MetricSource
 from torchserve_rollout.signals.probes import Answer, ProbeSource
+from torchserve_rollout.signals.prometheus import Prometheus
 from torchserve_rollout.signals.registry import PROBE_SCORE
 from torchserve_rollout.signals.scrape import Scraper
 from torchserve_rollout.signals.source import Cohorts, Source
@@ -47,11 +50,22 @@ class Predictor:
         raise error or ServerUnreachable("no node is known")
 
 
+Alerts = Callable[[], tuple[Alert, ...]]
+"""The alerts about the candidate that fire now."""
+
+
 class Observer:
     """Eyes of one rollout. Not thread-safe: its rollout's worker owns it."""
 
     def __init__(
-        self, spec: RolloutSpec, state: RolloutState, fleet: Fleet, catalogue: Catalogue, probe_files: ProbeFiles
+        self,
+        spec: RolloutSpec,
+        state: RolloutState,
+        fleet: Fleet,
+        catalogue: Catalogue,
+        probe_files: ProbeFiles,
+        alerts: Alerts = tuple,
+        prometheus: Prometheus | None = None,
     ) -> None:
         self._spec = spec
         self._model = state.model
@@ -59,11 +73,14 @@ class Observer:
         self._fleet = fleet
         self._catalogue = catalogue
         self._probe_files = probe_files
+        self._alerts = alerts
+        self._prometheus = prometheus
         self.predictor = Predictor(fleet, state.model)
         urls = {name: node.metrics_url for name, node in fleet.nodes.items()}
         self._nodes: Mapping[NodeName, NodeStatus] = {}
         self._sources = _always(spec, self._cohorts, urls, lambda: self._nodes)
         self._probes: list[Source] = []
+        self._is_armed = False
         self._gates: GateRun | None = None
 
     def look(self, state: RolloutState, results: tuple[ActionResult, ...], candidate_requests: int) -> Observation:
@@ -75,6 +92,7 @@ class Observer:
             gates=self._gates.results if self._gates else None,
             candidate_requests=candidate_requests,
             archive_problem=self._archive_problem(state, nodes),
+            alerts=self._alerts() if state.phase.is_armed or state.phase is Phase.HELD else (),
         )
 
     def _archive_problem(self, state: RolloutState, nodes: Mapping[NodeName, NodeStatus]) -> str:
@@ -99,13 +117,25 @@ class Observer:
         return TickEvidence(now, measurements)
 
     def _follow(self, phase: Phase) -> None:
-        if phase.is_armed and not self._probes:
+        if phase.is_armed and not self._is_armed:
+            self._is_armed = True
             keys = {alarm.signal_key: alarm.probe for alarm in self._spec.alarms if alarm.signal == PROBE_SCORE}
             for key, path in keys.items():
                 if path is not None:
                     self._probes.append(ProbeSource(key, self._probe_files.load(path), self._cohorts, self.predictor))
-        elif not phase.is_armed and self._probes:
+            self._probes += self._asked()
+        elif not phase.is_armed and self._is_armed:
+            self._is_armed = False
             self._close_probes()
+
+    def _asked(self) -> list[Source]:
+        compared = {alarm.signal_key for alarm in self._spec.alarms if alarm.is_comparison}
+        metrics = {each.metric.key: each.metric for each in self._spec.alarms if each.metric is not None}
+        return [
+            AskedSource(metric, self._cohorts, asker(metric, self._cohorts, self._prometheus), key in compared)
+            for key, metric in metrics.items()
+            if not metric.is_scraped
+        ]
 
     def run_gates(self, version: VersionName) -> None:
         """Begin, if it has not begun.
@@ -138,7 +168,7 @@ def _always(
 ) -> Sequence[Source]:
     """The sources that measure from the beginning to the end."""
     names = {alarm.signal for alarm in spec.alarms}
-    own = [alarm.metric for alarm in spec.alarms if alarm.metric is not None]
+    own = [alarm.metric for alarm in spec.alarms if alarm.metric is not None and alarm.metric.is_scraped]
     counters = {name for metric in own for name in (metric.counter, metric.over) if name}
     scraper = Scraper(metrics_urls, names={name for metric in own for name in metric.series}, counters=counters)
     return [MetricSource(scraper, cohorts, names, own), WorkerSource(cohorts, nodes, names)]

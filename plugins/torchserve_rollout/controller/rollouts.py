@@ -21,6 +21,7 @@ from torchserve_rollout.errors import (
     ServerUnreachable,
     UsageError,
 )
+from torchserve_rollout.machine.alerts import Alert
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import Command, CommandKind, RolloutState
 from torchserve_rollout.model import (
@@ -36,6 +37,7 @@ from torchserve_rollout.model import (
 from torchserve_rollout.packaging.store import Catalogue
 from torchserve_rollout.spec.load import load_spec
 from torchserve_rollout.spec.schema import RolloutSpec, Strategy
+from torchserve_rollout.store.alerts import AlertBook
 from torchserve_rollout.store.journal import Journal
 from torchserve_rollout.store.records import CompletedVersion, RolloutRecord
 from torchserve_rollout.torchserve.fleet import Fleet
@@ -57,6 +59,7 @@ class Rollouts:
         specs_dir: Path,
         clock: Clock,
         wake: Callable[[], None],
+        alerts: AlertBook | None = None,
     ) -> None:
         self._journal = journal
         self._fleet = fleet
@@ -65,6 +68,7 @@ class Rollouts:
         self._specs_dir = specs_dir
         self._clock = clock
         self._wake = wake
+        self._alerts = alerts
 
     # -- commands ----------------------------------------------------------------------------------------------
 
@@ -166,6 +170,12 @@ class Rollouts:
         )
         who = f"{actor or getpass.getuser()} (rollback of {record.id}{': ' + reason if reason else ''})"
         return self._accept(record.model, record.state.stable, home, spec, who, nodes)
+
+    def take_alerts(self, alerts: Sequence[Alert]) -> None:
+        """Note what Alertmanager told; the next tick of a rollout of these versions heeds it."""
+        if self._alerts is not None:
+            self._alerts.take(alerts, self._clock.now())
+            self._wake()
 
     # -- what is known -----------------------------------------------------------------------------------------
 

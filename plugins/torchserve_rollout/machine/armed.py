@@ -20,16 +20,16 @@ from torchserve_rollout.units import format_duration
 
 def alarmed(tick: Tick) -> Decision | None:
     """The way back, or the hold, that an alarm or the gateway's breaker demands; None while all is quiet."""
-    firing = tick.firing(AlarmAction.ROLLBACK)
+    firing, alerts = tick.firing(AlarmAction.ROLLBACK), tick.alerts(AlarmAction.ROLLBACK)
     breaker = tick.breaker
-    if firing or breaker:
-        reason = firing[0].sentence if firing else breaker
+    if firing or alerts or breaker:
+        reason = firing[0].sentence if firing else alerts[0].sentence if alerts else breaker
         if tick.stable is None and tick.state.phase in (Phase.PROMOTING, Phase.BAKING):
             return _held_by_alarm(tick, f"{reason}; {stable_health(tick).sentence}")
-        ended_by = f"alarm:{firing[0].alarm}" if firing else "breaker"
+        ended_by = f"alarm:{firing[0].alarm}" if firing else f"alert:{alerts[0].name}" if alerts else "breaker"
         return tick.go(Trigger.ALARM, reason, ended_by=ended_by)
-    holding = tick.firing(AlarmAction.HOLD)
-    return _held_by_alarm(tick, holding[0].sentence) if holding else None
+    holding = _sentences(tick, AlarmAction.HOLD)
+    return _held_by_alarm(tick, holding[0]) if holding else None
 
 
 def blinded(tick: Tick) -> Decision | None:
@@ -57,7 +57,13 @@ def _held_by_alarm(tick: Tick, reason: str) -> Decision:
 
 def notes(tick: Tick) -> str:
     """What alarms that only notify have to say."""
-    return "".join(f"; {alarm.sentence} (only notified)" for alarm in tick.firing(AlarmAction.NOTIFY))
+    return "".join(f"; {sentence} (only notified)" for sentence in _sentences(tick, AlarmAction.NOTIFY))
+
+
+def _sentences(tick: Tick, action: AlarmAction) -> list[str]:
+    """What fires and asks for ``action``: our own alarms first."""
+    alarms = [alarm.sentence for alarm in tick.firing(action)]
+    return [*alarms, *(alert.sentence for alert in tick.alerts(action))]
 
 
 def repairs(tick: Tick, nodes: Sequence[NodeStatus], *, is_promoted: bool) -> list[Action]:

@@ -81,6 +81,8 @@ def _promote(tick: Tick, command: Command) -> RolloutState:
     if tick.blocking_verdict is Verdict.FAIL:
         failing = (*tick.firing(AlarmAction.ROLLBACK), *tick.firing(AlarmAction.HOLD))
         raise Refusal(f"an alarm fails: {failing[0].sentence}")
+    if alerts := (*tick.alerts(AlarmAction.ROLLBACK), *tick.alerts(AlarmAction.HOLD)):
+        raise Refusal(f"an alert fires: {alerts[0].sentence}")
     if tick.breaker:
         raise Refusal(tick.breaker)
     wrong = unsettled(tick)

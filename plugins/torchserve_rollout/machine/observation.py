@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torchserve_rollout.machine.actions import ActionResult
+from torchserve_rollout.machine.alerts import Alert
 from torchserve_rollout.model import NodeName, NodeStatus
 
 
@@ -38,6 +39,8 @@ class Observation:
     candidate_requests: int = 0
     archive_problem: str = ""
     """Why the candidate's archive cannot be used (missing, digest differs); empty when it can."""
+    alerts: tuple[Alert, ...] = ()
+    """Alerts about the candidate that fire now, judged elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from torchserve_rollout.analysis.verdict import AlarmVerdict, Judgement, Verdict, worst
 from torchserve_rollout.machine.actions import Action
+from torchserve_rollout.machine.alerts import Alert
 from torchserve_rollout.machine.observation import Observation
 from torchserve_rollout.machine.phases import Phase, Trigger
 from torchserve_rollout.machine.state import Command, RolloutState
@@ -90,6 +91,10 @@ class Tick:
         """The alarms that fired and ask for ``action``."""
         failing = self.judgement.failing() if self.judgement else ()
         return tuple(alarm for alarm in failing if alarm.action == action)
+
+    def alerts(self, action: AlarmAction) -> tuple[Alert, ...]:
+        """The alerts from elsewhere that fire and ask for ``action``."""
+        return tuple(alert for alert in self.observation.alerts if alert.action is action)
 
     @property
     def erring(self) -> tuple[AlarmVerdict, ...]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import Field
 
 from torchserve_rollout.errors import Problem
-from torchserve_rollout.spec.base import Frozen, Number
+from torchserve_rollout.spec.base import DurationS, Frozen, Number
 from torchserve_rollout.spec.signals import CATALOGUE, Kind, Signal, Unit, Worse
 
 if TYPE_CHECKING:
     from torchserve_rollout.spec.schema import AlarmSpec
 
-SOURCES: Final = ("counter", "gauge", "histogram", "mean")
+SOURCES: Final = ("counter", "gauge", "histogram", "mean", "prometheus", "http")
+MIN_INTERVAL_S: Final = 0.1
 _ON_8082: Final = ("counter", "gauge", "histogram", "mean")
 
 
@@ -27,6 +28,10 @@ class MetricSpec(Frozen):
     histogram: str | None = None
     quantile: Annotated[Number, Field(gt=0, lt=1)] = 0.95
     mean: str | None = None
+    prometheus: str | None = None
+    http: str | None = None
+    path: str = ""
+    interval: DurationS = 5.0
     labels: dict[str, str] = Field(default_factory=dict)
     worse: Worse = Worse.HIGHER
     unit: Unit | None = None
@@ -38,7 +43,9 @@ class MetricSpec(Frozen):
             return f"{self.counter} / {self.over}" if self.over else f"{self.counter} per second"
         if self.histogram is not None:
             return f"p{100 * self.quantile:g} of {self.histogram}"
-        return f"mean of {self.mean}" if self.mean is not None else str(self.gauge)
+        if self.mean is not None:
+            return f"mean of {self.mean}"
+        return self.gauge or self.prometheus or f"{self.http}{'#' if self.path else ''}{self.path}"
 
     @property
     def key(self) -> str:
@@ -98,5 +105,13 @@ def metric_problems(path: str, metric: MetricSpec) -> Iterator[Problem]:
         yield Problem(f"{path}.over", "divides a counter, and none is named")
     if "quantile" in metric.model_fields_set and metric.histogram is None and metric.quantile != 0.95:
         yield Problem(f"{path}.quantile", "is taken of a histogram, and none is named")
+    if metric.path and metric.http is None:
+        yield Problem(f"{path}.path", "is of a JSON answer, and no http is named")
+    if metric.http is not None and not metric.http.startswith(("http://", "https://")):
+        yield Problem(f"{path}.http", "must begin with http:// or https://")
+    if metric.labels and named and not metric.is_scraped:
+        yield Problem(f"{path}.labels", f"{named[0]} has none", "write them into the query")
+    if not metric.is_scraped and metric.interval < MIN_INTERVAL_S:
+        yield Problem(f"{path}.interval", f"must be at least {MIN_INTERVAL_S:g}s")
     if metric.unit is not None and metric.kind is Kind.RATE and metric.unit is not Unit.SHARE:
         yield Problem(f"{path}.unit", "a counter over another is a share", "remove it")

@@ -122,6 +122,21 @@ completed = Table(
     Index("completed_of_model", "model", "seq"),
 )
 
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("model", String(64), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("name", String(160), nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime),
+    Column("told_at", UtcDateTime, nullable=False),
+    Index("alerts_of_version", "model", "version"),
+)
+
 controller_lease = Table(
     "controller_lease",
     metadata,

@@ -15,6 +15,7 @@ from torchserve_rollout.controller.views import (
     VersionView,
 )
 from torchserve_rollout.errors import NotFoundError, RefusedError, RolloutInProgress
+from torchserve_rollout.machine.alerts import Alert
 from torchserve_rollout.machine.state import CommandKind
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -94,6 +95,7 @@ class InMemoryRollouts:
     started: list[tuple[str, str, RolloutSpec | None, str]] = field(default_factory=list)
     versions: list[VersionView] = field(default_factory=list)
     fleet: list[NodeView] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
     refusal: str = ""
     """Why the tick refuses commands; empty while it takes them."""
 
@@ -119,6 +121,9 @@ class InMemoryRollouts:
             sentence = f"refused to {kind}: {self.refusal}"
             self.journal.append(new_event(seq + 1, sentence, rollout_id=view.id, kind="command", data=data))
         return view
+
+    def take_alerts(self, alerts: Sequence[Alert]) -> None:
+        self.alerts += alerts
 
     def list(self, model: str | None = None, limit: int = 100) -> Sequence[RolloutView]:
         return [view for view in reversed(self.views) if model in (None, view.model)][:limit]

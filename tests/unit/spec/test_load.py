@@ -198,6 +198,13 @@ def test_what_is_not_one_mapping_in_yaml_is_refused_with_its_line(text: str, sai
         ("alarms: [{name: a, metric: {gauge: ' '}, max: 1}]", "alarms[0].metric.gauge: must not be empty"),
         ("alarms: [{name: a, metric: {gauge: x, over: y}, max: 1}]", "alarms[0].metric.over: divides a counter"),
         ("alarms: [{name: a, metric: {gauge: x, quantile: 0.5}, max: 1}]", "alarms[0].metric.quantile: is taken of"),
+        ("alarms: [{name: a, metric: {http: 'ftp://x'}, max: 1}]", "alarms[0].metric.http: must begin with http://"),
+        ("alarms: [{name: a, metric: {gauge: x, path: a}, max: 1}]", "alarms[0].metric.path: is of a JSON answer"),
+        ("alarms: [{name: a, metric: {prometheus: x, labels: {a: b}}, max: 1}]", "alarms[0].metric.labels: prometheus"),
+        (
+            "alarms: [{name: a, metric: {prometheus: x, interval: 1ms}, max: 1}]",
+            "alarms[0].metric.interval: must be at",
+        ),
         ("alarms: [{name: a, metric: {gage: x}, max: 1}]", "alarms[0].metric.gage: unknown key (did you mean gauge?)"),
         ("alarms: [{name: a, metric: {counter: x, over: y}, max: 2s}]", "alarms[0].max: x / y goes from 0 to 1"),
         ("alarms: [{name: a, signal: memory_mb, max: 2s}]", "alarms[0].max: memory_mb is no duration"),

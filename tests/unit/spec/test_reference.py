@@ -107,6 +107,6 @@ def test_the_values_of_a_choice_are_all_named(title: str, name: str) -> None:
 
 def test_the_examples_load() -> None:
     spec, metrics, probe = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert len(load_spec(spec.split("alarms:")[0] + metrics, "docs/reference/spec.md").alarms) == 3
+    assert len(load_spec(spec.split("alarms:")[0] + metrics, "docs/reference/spec.md").alarms) == 5
     assert load_spec(spec, "docs/reference/spec.md").model == "assistant"
     assert load_probe(probe, "docs/reference/spec.md").name == "smoke"
