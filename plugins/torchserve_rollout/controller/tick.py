@@ -11,7 +11,7 @@ from torchserve_rollout.analysis.samples import TickEvidence
 from torchserve_rollout.analysis.verdict import AlarmVerdict, Judgement
 from torchserve_rollout.clock import Clock
 from torchserve_rollout.controller.actuate import in_words
-from torchserve_rollout.controller.window import EvidenceWindow, longest_window_s
+from torchserve_rollout.controller.window import EvidenceWindow
 from torchserve_rollout.machine.actions import Action, ActionResult, RenewLease
 from torchserve_rollout.machine.decide import Decision, decide
 from torchserve_rollout.machine.judging import baseline_of, judge_window
@@ -71,7 +71,7 @@ class RolloutTick:
         self.has_news = False
         self._had_error = False
         evidence = journal.evidence(record.id, since=baseline_of(record.state))
-        self._window = EvidenceWindow(evidence, longest_window_s(record.spec))
+        self._window = EvidenceWindow(record.spec, evidence)
 
     def run(self) -> None:
         """One tick. Afterwards ``has_news`` says whether the state changed, so that the next is worth having soon."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from torchserve_rollout.analysis.samples import Rate, TickEvidence, accumulate
-from torchserve_rollout.machine.judging import baseline_of
+from torchserve_rollout.machine.judging import baseline_of, judged_since
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -18,19 +19,26 @@ class EvidenceWindow:
     """The ticks of one rollout since the moment from which evidence is needed.
 
     Args:
-        longest_s: the longest ``window`` of an alarm; younger ticks are kept one by one.
+        spec: ticks younger than the longest ``window`` of its alarms are kept one by one.
     """
 
-    def __init__(self, evidence: Iterable[TickEvidence] = (), longest_s: float = 0.0) -> None:
+    def __init__(self, spec: RolloutSpec, evidence: Iterable[TickEvidence] = ()) -> None:
         self.ticks = tuple(evidence)
-        self._longest = timedelta(seconds=longest_s)
+        self._spec = spec
+        self._longest = timedelta(seconds=_longest_window_s(spec))
 
     def add(self, tick: TickEvidence, state: RolloutState) -> None:
         """Append what one tick measured, and let go of what no longer counts."""
         oldest = baseline_of(state)
         self.ticks = tuple(each for each in (*self.ticks, tick) if oldest is not None and each.at > oldest)
         if len(self.ticks) > _LONGEST:
-            self.ticks = _compacted(self.ticks, state.step_since, tick.at - self._longest)
+            self.ticks = _compacted(self.ticks, self._moments(state), tick.at - self._longest)
+
+    def _moments(self, state: RolloutState) -> list[datetime]:
+        """From which moments on the judge takes sums."""
+        begun = (state.step_since, state.baseline_since)
+        moments = {*begun, *(judged_since(each, self._spec) for each in begun)}
+        return sorted(moment for moment in moments if moment is not None)
 
     def candidate_requests(self, state: RolloutState) -> int:
         """Attempts of the candidate since the current weight is in force."""
@@ -41,18 +49,17 @@ class EvidenceWindow:
         return sample.total if isinstance(sample, Rate) else 0
 
 
-def longest_window_s(spec: RolloutSpec) -> float:
+def _longest_window_s(spec: RolloutSpec) -> float:
     """The longest ``window`` of the spec's alarms."""
     return max((alarm.window for alarm in spec.alarms if alarm.window is not None), default=0.0)
 
 
-def _compacted(ticks: Iterable[TickEvidence], since: datetime | None, young: datetime) -> tuple[TickEvidence, ...]:
-    """Sum up the old ticks on each side of ``since``: every sum the judge takes stays what it was."""
+def _compacted(ticks: Iterable[TickEvidence], moments: list[datetime], young: datetime) -> tuple[TickEvidence, ...]:
+    """Sum up the old ticks between two moments each: every sum the judge takes stays what it was."""
     listed = list(ticks)
     old = [tick for tick in listed if tick.at <= young]
-    before = [tick for tick in old if since is None or tick.at <= since]
-    after = [tick for tick in old if since is not None and tick.at > since]
-    return (*(_summed(side) for side in (before, after) if side), *listed[len(old) :])
+    between = groupby(old, key=lambda tick: sum(tick.at > moment for moment in moments))
+    return (*(_summed(list(group)) for _, group in between), *listed[len(old) :])
 
 
 def _summed(ticks: list[TickEvidence]) -> TickEvidence:

@@ -62,7 +62,9 @@ def decide(
             break
         decision = _PHASES[tick.state.phase](tick)
         has_moved = _place(decision.state) != _place(tick.state)
-        tick = replace(tick, state=decision.state)
+        # What was judged before the start was stable, not the candidate.
+        judgement = None if tick.state.phase is Phase.PREPARING and has_moved else tick.judgement
+        tick = replace(tick, state=decision.state, judgement=judgement)
         if not has_moved:
             return Decision(tick.state, decision.actions, _sentence(reasons, decision.reason), obeyed.refused)
         reasons.append(decision.reason)

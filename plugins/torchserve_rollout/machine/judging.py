@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from torchserve_rollout.analysis.before import judge_stable, relaxed
 from torchserve_rollout.analysis.judge import AlarmClock, judge
-from torchserve_rollout.analysis.samples import Measurement, TickEvidence, accumulate
+from torchserve_rollout.analysis.samples import TickEvidence, accumulate
 from torchserve_rollout.analysis.verdict import Judgement, Verdict
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
@@ -24,28 +25,31 @@ def judge_window(
     the current weight is in force on every node; both cohorts are counted in the same window, except at 100 %, where
     stable gets no requests: its samples are then those of the last window in which it did.
     """
-    since = state.step_since
+    since = judged_since(state.step_since, spec)
     if state.stable is None:
         return None  # a first version: there is nobody to compare with, and nobody to return to
+    if state.phase is Phase.PREPARING and state.baseline_since is not None:
+        return judge_stable(spec, accumulate(evidence, state.baseline_since))
     if since is None or not (state.phase.is_armed or state.phase is Phase.HELD):
         return None
-    ledger = accumulate(evidence, since, stable_since=baseline_of(state) if state.weight_pct >= 100 else None)
-    recent = {window_s: _recent(state, evidence, window_s, now) for window_s in _windows(spec)}
+    stable_since = judged_since(baseline_of(state), spec) if state.weight_pct >= 100 else None
+    ledger = accumulate(evidence, since, stable_since=stable_since)
+    recent = {
+        window_s: accumulate(evidence, max(since, now - timedelta(seconds=window_s)), stable_since=stable_since)
+        for window_s in _windows(spec)
+    }
+    spec = relaxed(spec, state.baselines)
     clock = AlarmClock(now, state.broken_since)
     return judge(spec, ledger, is_bake_over=is_bake_over(state, spec, now), recent=recent, clock=clock)
 
 
+def judged_since(weight_since: datetime | None, spec: RolloutSpec) -> datetime | None:
+    """From when samples count, under a weight that is in force since ``weight_since``: after the warm-up."""
+    return None if weight_since is None else weight_since + timedelta(seconds=spec.warm_up)
+
+
 def _windows(spec: RolloutSpec) -> set[float]:
     return {alarm.window for alarm in spec.alarms if alarm.window is not None}
-
-
-def _recent(
-    state: RolloutState, evidence: Sequence[TickEvidence], window_s: float, now: datetime
-) -> dict[str, Measurement]:
-    """The last ``window_s`` seconds, as far as they lie in the present window."""
-    begun = now - timedelta(seconds=window_s)
-    since = max(begun, state.step_since or begun)
-    return accumulate(evidence, since, stable_since=baseline_of(state) if state.weight_pct >= 100 else None)
 
 
 def noted(state: RolloutState, spec: RolloutSpec, judgement: Judgement | None, now: datetime) -> RolloutState:

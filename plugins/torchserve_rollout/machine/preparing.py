@@ -9,6 +9,7 @@ from torchserve_rollout.machine.sentences import describe, last_error, on_nodes,
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.machine.traffic import clear, fence_sentence
 from torchserve_rollout.model import NodeStatus
+from torchserve_rollout.spec.schema import AlreadyFiring
 from torchserve_rollout.units import format_duration, format_pct
 
 
@@ -38,7 +39,7 @@ def preparing(tick: Tick) -> Decision:
             tick.state, actions, f"paused: {tick.candidate} is prepared and gets no requests until resumed"
         )
     if not waiting:
-        return _prepared(tick)
+        return _failed(tick, _says_nothing(tick)) if _is_refused(tick) else _prepared(tick)
     limit_s = tick.spec.prepare.timeout
     if tick.elapsed_s(tick.state.phase_since) > limit_s:
         steered = next((node for node in tick.reachable if _is_steered_by_another(tick, node)), None)
@@ -59,12 +60,41 @@ def _next_action(tick: Tick, node: NodeStatus) -> Action | None:
     return repair(tick, node, tick.stable)
 
 
+def _is_refused(tick: Tick) -> bool:
+    """Whether an alarm fires on stable already, and the spec does not put up with that."""
+    is_firing = tick.judgement is not None and bool(tick.judgement.failing())
+    return is_firing and tick.spec.already_firing is AlreadyFiring.REFUSE
+
+
+def _says_nothing(tick: Tick) -> str:
+    names = " and ".join(alarm.alarm for alarm in tick.judgement.failing()) if tick.judgement else ""
+    sentence = tick.judgement.sentence if tick.judgement else ""
+    return (
+        f"before the start {names} already fires on stable {tick.stable}, so it would say nothing of {tick.candidate}: "
+        f"{sentence} (change the bound, compare with stable, or set already_firing: baseline)"
+    )
+
+
+def _baselines(tick: Tick) -> dict[str, float]:
+    """What stable does where an alarm fires on it already."""
+    firing = tick.judgement.failing() if tick.judgement else ()
+    return {alarm.alarm: alarm.stable for alarm in firing if alarm.stable is not None}
+
+
 def _prepared(tick: Tick) -> Decision:
     gates = tick.observation.gates or ()
     scored = "".join(f", {gate.probe} scored {gate.score:.2f}" for gate in gates)
-    ready = f"{tick.candidate} is ready and answered its probe{scored}"
+    baselines = _baselines(tick)
+    excused = f"; measured against what stable did before: {', '.join(baselines)}" if baselines else ""
+    ready = f"{tick.candidate} is ready and answered its probe{scored}{excused}"
     if not tick.steps:
-        return tick.go(Trigger.STEPS_DONE, f"{ready}; it becomes the default", step_since=None, weight_pct=100.0)
+        return tick.go(
+            Trigger.STEPS_DONE,
+            f"{ready}; it becomes the default",
+            step_since=None,
+            weight_pct=100.0,
+            baselines=baselines,
+        )
     first = tick.steps[0]
     return tick.go(
         Trigger.PREPARED,
@@ -72,6 +102,7 @@ def _prepared(tick: Tick) -> Decision:
         step_index=0,
         step_since=None,
         weight_pct=first.weight,
+        baselines=baselines,
     )
 
 

@@ -40,6 +40,8 @@ class RolloutState:
     """Since when stable's samples count while stable gets no requests itself: the last window in which it did."""
     broken_since: Mapping[str, datetime] = field(default_factory=dict)
     """Since when the plain rules of alarms have been broken, by the alarm's name."""
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    """By the name of the alarm, what was seen on stable where it fired before the start."""
     blind_since: datetime | None = None
     """Since when a source cannot measure what an alarm needs."""
     troubled_since: datetime | None = None

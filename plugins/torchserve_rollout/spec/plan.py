@@ -160,5 +160,12 @@ def _warnings(spec: RolloutSpec, stable: VersionName | None) -> Iterator[str]:
             yield f"{alarm.name} compares with stable, which gets no requests beside a first step of 100 %"
     if steps and steps[-1].weight < 50:
         yield f"the last step is {format_pct(steps[-1].weight)}: promotion is a jump from there to 100 %"
+    if spec.warm_up:
+        for number, step in enumerate(steps, 1):
+            if 0 < step.bake <= spec.warm_up:
+                yield (
+                    f"step {number} bakes {format_duration(step.bake)}, and the first {format_duration(spec.warm_up)} "
+                    "are warm-up: nothing is judged before its bake is over"
+                )
     if not spec.final_bake:
         yield "no final_bake: after promotion no alarm can set the default back"

@@ -72,6 +72,13 @@ class Inconclusive(Word):
     ROLLBACK = "rollback"
 
 
+class AlreadyFiring(Word):
+    """What becomes of a rollout whose alarm fires on stable before the start."""
+
+    REFUSE = "refuse"
+    BASELINE = "baseline"
+
+
 class NoData(Word):
     """What an alarm says while it has too few samples."""
 
@@ -174,6 +181,8 @@ class RolloutSpec(Frozen):
     cohort: CohortSpec | None = None
     gates: tuple[GateSpec, ...] = ()
     alarms: tuple[AlarmSpec, ...] = ()
+    already_firing: AlreadyFiring = AlreadyFiring.REFUSE
+    warm_up: DurationS = 0.0
     notify: tuple[str, ...] = ()
     prepare: PrepareSpec = PrepareSpec()
     deadlines: DeadlineSpec = DeadlineSpec()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.machine.world import START, run_of, spec_of
 from torchserve_rollout.analysis.samples import Measurement, Rate, TickEvidence
-from torchserve_rollout.controller.window import EvidenceWindow, longest_window_s
+from torchserve_rollout.controller.window import EvidenceWindow
 from torchserve_rollout.machine.judging import judge_window
 from torchserve_rollout.machine.phases import Phase
 
@@ -19,13 +19,15 @@ from torchserve_rollout.machine.phases import Phase
     st.lists(st.tuples(st.integers(0, 3), st.integers(3, 9)), min_size=300, max_size=600),
     st.integers(0, 299),
     st.sampled_from([50.0, 100.0]),
+    st.sampled_from(["0s", "10s"]),
 )
 def test_a_compacted_window_is_judged_as_the_whole_evidence(
-    counts: list[tuple[int, int]], new_weight_at: int, weight_pct: float
+    counts: list[tuple[int, int]], new_weight_at: int, weight_pct: float, warm_up: str
 ) -> None:
-    run = run_of()
+    spec = spec_of(warm_up=warm_up)
+    run = run_of(spec=spec)
     state = run.state.evolve(baseline_since=START)
-    window, whole = EvidenceWindow(), []
+    window, whole = EvidenceWindow(spec), []
     for number, (events, total) in enumerate(counts, 1):
         now = START + timedelta(seconds=number)
         if number == new_weight_at + 1:
@@ -45,7 +47,7 @@ def test_a_compacted_window_is_judged_as_the_whole_evidence(
 
 def test_what_was_measured_before_the_rollout_began_to_count_is_let_go() -> None:
     state = run_of().state
-    window = EvidenceWindow()
+    window = EvidenceWindow(spec_of())
     window.add(TickEvidence(START, {}), state)
     assert window.ticks == ()
 
@@ -54,7 +56,7 @@ def test_what_an_alarm_with_a_window_looks_back_on_is_kept_tick_by_tick() -> Non
     alarm = {"name": "recent", "signal": "error_rate", "max": 0.5, "window": "100s"}
     run = run_of(spec=spec_of(alarms=[alarm]))
     state = run.state.evolve(baseline_since=START, step_since=START, weight_pct=5.0, phase=Phase.PROGRESSING)
-    window, whole = EvidenceWindow(longest_s=longest_window_s(run.spec)), []
+    window, whole = EvidenceWindow(run.spec), []
     for number in range(1, 601):
         now = START + timedelta(seconds=number)
         measured = Measurement("error_rate", Rate(number % 7, 10), Rate(0, 10))

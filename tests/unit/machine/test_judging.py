@@ -90,3 +90,35 @@ def test_since_when_a_rule_is_broken_is_remembered_until_it_is_kept() -> None:
     assert fired.index(True) + 1 == 32
     good = judge_window(state, spec, EVIDENCE, START + timedelta(seconds=100))
     assert noted(state, spec, good, START).broken_since == {}
+
+
+def test_the_warm_up_of_a_weight_is_not_judged() -> None:
+    state = run_of().state.evolve(phase=Phase.PROGRESSING, step_index=0, weight_pct=5.0, step_since=at(50))
+    spec = spec_of(warm_up="20s")
+    judgement = judge_window(state, spec, EVIDENCE, START + timedelta(seconds=100))
+    assert judgement is not None and judgement.alarms[0].candidate_n == 300
+    assert judge_window(state, spec, EVIDENCE[:60], START + timedelta(seconds=60)).alarms[0].candidate_n == 0  # type: ignore[union-attr]
+
+
+def stable_fails(share: float) -> list[TickEvidence]:
+    """Stable alone, which fails on that share of its requests."""
+    return [
+        TickEvidence(
+            START + timedelta(seconds=n),
+            {"error_rate": Measurement("error_rate", Rate(), Rate(round(100 * share), 100))},
+        )
+        for n in range(1, 20)
+    ]
+
+
+def test_an_alarm_that_fires_on_stable_is_told_before_the_start() -> None:
+    state = run_of().state.evolve(phase=Phase.PREPARING, baseline_since=START)
+    fixed = spec_of(alarms=[{"name": "errors", "signal": "error_rate", "max": 0.05}])
+    judgement = judge_window(state, fixed, stable_fails(0.2), START + timedelta(seconds=20))
+    assert judgement is not None
+    (alarm,) = judgement.failing()
+    assert (alarm.candidate, alarm.stable, alarm.stable_n) == (None, 0.2, 1900)
+    assert judge_window(state, fixed, stable_fails(0.01), START + timedelta(seconds=20)) is None
+    assert judge_window(state, spec_of(), stable_fails(0.2), START + timedelta(seconds=20)) is None, (
+        "a comparison cannot fire on stable"
+    )
