@@ -15,11 +15,18 @@ from torchserve_rollout.api import faults
 from torchserve_rollout.api.alerts import AlertsBody, AlertsTaken, sorted_out
 from torchserve_rollout.api.faults import ErrorBody
 from torchserve_rollout.api.guard import Guard, ValidTokens
-from torchserve_rollout.api.requests import CommandBody, StartBody
+from torchserve_rollout.api.requests import CommandBody, ReplayBody, StartBody
 from torchserve_rollout.api.service import RolloutService
 from torchserve_rollout.api.specs import SpecShelf
 from torchserve_rollout.clock import Clock, SystemClock
-from torchserve_rollout.controller.views import EventView, ExplanationView, NodeView, RolloutView, VersionView
+from torchserve_rollout.controller.views import (
+    EventView,
+    ExplanationView,
+    NodeView,
+    ReplayView,
+    RolloutView,
+    VersionView,
+)
 from torchserve_rollout.machine.state import CommandKind
 
 PREFIX = "/api/v1"
@@ -118,6 +125,12 @@ def _rollouts(service: RolloutService, specs: SpecShelf) -> APIRouter:
     def explain_rollout(ref: str) -> ExplanationView:
         """Why it stands where it stands: the sentence, the deciding alarm, the timeline."""
         return service.explain(ref)
+
+    @router.post("/{ref}/replay")
+    def replay_rollout(ref: str, body: ReplayBody | None = None) -> ReplayView:
+        """Judge it again from its journal, by its own alarms or those of another spec; nothing moves."""
+        given = body.spec if body else None
+        return service.replay(ref, None if given is None else specs.resolve(given))
 
     @router.post("/{ref}/{action}")
     def command_rollout(ref: str, action: CommandKind, body: CommandBody | None = None) -> RolloutView:

@@ -31,6 +31,16 @@ class StartBody(_Body):
     )
 
 
+class ReplayBody(BaseModel):
+    """Judge a rollout again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    spec: str | dict[str, Any] | None = Field(
+        default=None, description="As for starting; the rollout's own when left out."
+    )
+
+
 class CommandBody(_Body):
     """Why a command is given."""
 

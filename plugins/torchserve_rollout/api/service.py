@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from torchserve_rollout.controller.views import EventView, ExplanationView, NodeView, RolloutView, VersionView
+from torchserve_rollout.controller.views import (
+    EventView,
+    ExplanationView,
+    NodeView,
+    ReplayView,
+    RolloutView,
+    VersionView,
+)
 from torchserve_rollout.machine.alerts import Alert
 from torchserve_rollout.machine.state import CommandKind
 from torchserve_rollout.spec.schema import RolloutSpec
@@ -57,6 +64,10 @@ class RolloutReader(Protocol):
 
     def explain(self, ref: str) -> ExplanationView:
         """Why it stands where it stands."""
+        ...
+
+    def replay(self, ref: str, spec: RolloutSpec | None) -> ReplayView:
+        """Judge it again from its journal; by the alarms of ``spec`` when one is given."""
         ...
 
 

@@ -11,7 +11,14 @@ import requests
 from pydantic import TypeAdapter, ValidationError
 
 from torchserve_rollout import errors
-from torchserve_rollout.controller.views import EventView, ExplanationView, NodeView, RolloutView, VersionView
+from torchserve_rollout.controller.views import (
+    EventView,
+    ExplanationView,
+    NodeView,
+    ReplayView,
+    RolloutView,
+    VersionView,
+)
 from torchserve_rollout.errors import (
     NotFoundError,
     Problem,
@@ -33,6 +40,7 @@ _ROLLOUT = TypeAdapter(RolloutView)
 _ROLLOUTS = TypeAdapter(list[RolloutView])
 _EVENTS = TypeAdapter(list[EventView])
 _EXPLANATION = TypeAdapter(ExplanationView)
+_REPLAY = TypeAdapter(ReplayView)
 _VERSIONS = TypeAdapter(list[VersionView])
 _NODES = TypeAdapter(list[NodeView])
 
@@ -87,6 +95,10 @@ class ControllerClient:
     def explain(self, ref: str) -> ExplanationView:
         """Why it stands where it stands."""
         return self._call(_EXPLANATION, "GET", "rollouts", ref, "explain")
+
+    def replay(self, ref: str, spec: str | None) -> ReplayView:
+        """Judge it again from its journal; ``spec`` is YAML text or a file name the controller knows."""
+        return self._call(_REPLAY, "POST", "rollouts", ref, "replay", body={} if spec is None else {"spec": spec})
 
     def models(self) -> list[VersionView]:
         """Every packaged or registered version."""

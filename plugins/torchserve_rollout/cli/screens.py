@@ -18,6 +18,7 @@ from torchserve_rollout.controller.views import (
     EventView,
     ExplanationView,
     NodeView,
+    ReplayView,
     RolloutView,
     VersionView,
 )
@@ -205,6 +206,23 @@ def explanation(view: ExplanationView) -> Group:
         parts.append(facts)
     parts.append(Text("timeline (UTC)", style="bold"))
     parts.extend(timeline_line(event, view.rollout.candidate) for event in view.timeline)
+    return Group(*parts)
+
+
+def replayed(view: ReplayView) -> Group:
+    """What came out, and each moment at which a verdict changed."""
+    by = "another spec" if view.is_other_spec else "its own spec"
+    parts: list[RenderableType] = [Text(f"{view.id} judged again by {by}, {view.looks} looks", style="bold")]
+    if not view.is_other_spec:
+        parts.append(Text("every verdict is as it was" if view.is_same else "verdicts differ from the journal"))
+    parts += [
+        Text(f"{day_time(each.at)} {each.judge} said: {each.recorded}\n  now: {each.replayed}")
+        for each in view.differences
+    ]
+    parts.append(Text(f"outcome: {view.outcome}"))
+    parts += [Text(f"{name}: nothing was measured for it in that rollout", style="yellow") for name in view.unmeasured]
+    for each in view.verdicts:
+        parts.append(Text(f"{day_time(each.at)}  {each.weight_pct:g} %  {each.verdict:<12}  {each.sentence}"))
     return Group(*parts)
 
 

@@ -12,8 +12,16 @@ import yaml
 
 from torchserve_rollout.clock import Clock
 from torchserve_rollout.controller.probe_files import ProbeFiles
+from torchserve_rollout.controller.replay import replay
 from torchserve_rollout.controller.show import event_view, explanation_view, rollout_view
-from torchserve_rollout.controller.views import EventView, ExplanationView, NodeView, RolloutView, VersionView
+from torchserve_rollout.controller.views import (
+    EventView,
+    ExplanationView,
+    NodeView,
+    ReplayView,
+    RolloutView,
+    VersionView,
+)
 from torchserve_rollout.errors import (
     NotFoundError,
     RefusedError,
@@ -200,6 +208,17 @@ class Rollouts:
         """Why it stands where it stands."""
         record = self._journal.rollout(ref)
         return explanation_view(record, self._journal.events(record.id))
+
+    def replay(self, ref: str, spec: RolloutSpec | None = None) -> ReplayView:
+        """Judge it again from its journal; by the alarms of ``spec`` when one is given.
+
+        Raises:
+            UsageError: the spec is for another model.
+        """
+        record = self._journal.rollout(ref)
+        if spec is not None and spec.model != record.model:
+            raise UsageError(f"the spec is for model {spec.model}, not {record.model}")
+        return replay(record, self._journal.events(record.id), self._journal.evidence(record.id), spec)
 
     def models(self) -> Sequence[VersionView]:
         """Every packaged or registered version. While TorchServe is away, what is packaged."""

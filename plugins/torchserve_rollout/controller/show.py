@@ -38,12 +38,13 @@ def rollout_view(record: RolloutRecord) -> RolloutView:
         created_at=record.created_at,
         ended_at=record.ended_at,
         started_by=record.started_by,
-        alarms=[_alarm_view(alarm) for alarm in record.alarms],
+        alarms=[alarm_view(alarm) for alarm in record.alarms],
         exit_code=_EXIT_CODES.get(state.phase),
     )
 
 
-def _alarm_view(alarm: AlarmVerdict) -> AlarmView:
+def alarm_view(alarm: AlarmVerdict) -> AlarmView:
+    """One alarm as it was judged."""
     return AlarmView(
         name=alarm.alarm,
         signal=alarm.signal,

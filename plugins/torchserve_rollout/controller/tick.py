@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Protocol
 
 from torchserve_rollout.analysis.samples import TickEvidence
-from torchserve_rollout.analysis.verdict import AlarmVerdict, Judgement
+from torchserve_rollout.analysis.verdict import Judgement
 from torchserve_rollout.clock import Clock
 from torchserve_rollout.controller.actuate import in_words
+from torchserve_rollout.controller.replay import JUDGED_AT
 from torchserve_rollout.controller.window import EvidenceWindow
 from torchserve_rollout.machine.actions import Action, ActionResult, RenewLease
 from torchserve_rollout.machine.decide import Decision, decide
@@ -18,7 +19,7 @@ from torchserve_rollout.machine.judging import baseline_of, judge_window
 from torchserve_rollout.machine.observation import Observation
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
-from torchserve_rollout.store.codec import state_to_json
+from torchserve_rollout.store.codec import alarm_to_json, state_to_json
 from torchserve_rollout.store.journal import Journal
 from torchserve_rollout.store.records import (
     CompletedVersion,
@@ -85,7 +86,7 @@ class RolloutTick:
         commands = self._journal.pending_commands(self.state.rollout_id)
         decision = decide(self.state, self._spec, observation, judgement, [each.command for each in commands], now)
         before = self.state
-        self._write_intent(before, decision, judgement, commands, self._worth_keeping(evidence))
+        self._write_intent(before, decision, judgement, commands, self._worth_keeping(evidence), now)
         self.state = decision.state
         self._results = self._hands.act(decision.actions)
         self._write_outcome()
@@ -94,7 +95,7 @@ class RolloutTick:
     def _worth_keeping(self, evidence: TickEvidence) -> TickEvidence | None:
         """The evidence if it can bear on a verdict: something was counted, or a source failed, or works again."""
         had_error, self._had_error = self._had_error, any(each.error for each in evidence.measurements.values())
-        if not (self.state.phase.is_armed or self.state.phase is Phase.HELD):
+        if not (self.state.phase.is_armed or self.state.phase in (Phase.PREPARING, Phase.HELD)):
             return None
         samples = [side for each in evidence.measurements.values() for side in (each.candidate, each.stable)]
         is_empty = not any(sample.n for sample in samples if sample is not None)
@@ -109,12 +110,13 @@ class RolloutTick:
         judgement: Judgement | None,
         commands: Sequence[PendingCommand],
         evidence: TickEvidence | None,
+        judged_at: datetime,
     ) -> None:
-        events = [*self._command_events(commands, decision), *self._verdict_events(judgement)]
+        events = [*self._command_events(commands, decision), *self._verdict_events(judgement, judged_at)]
         actions = [in_words(action) for action in decision.actions if not isinstance(action, RenewLease)]
         is_news = _is_news(before, decision.state)
         if is_news or not self._journaled_actions.issuperset(actions):
-            events.append(self._decided(decision, actions, judgement))
+            events.append(self._decided(decision, actions, judgement, judged_at))
         self._journaled_actions = frozenset(actions)
         if judgement is not None:
             self._alarms = judgement.alarms
@@ -134,7 +136,9 @@ class RolloutTick:
         if is_news:
             self._say(decision, judgement)
 
-    def _decided(self, decision: Decision, actions: list[str], judgement: Judgement | None) -> NewEvent:
+    def _decided(
+        self, decision: Decision, actions: list[str], judgement: Judgement | None, judged_at: datetime
+    ) -> NewEvent:
         return NewEvent(
             EventKind.DECIDED,
             decision.reason,
@@ -142,8 +146,9 @@ class RolloutTick:
             data={
                 "state": state_to_json(decision.state),
                 "actions": actions,
-                "alarms": [_alarm_to_json(alarm) for alarm in judgement.alarms] if judgement else [],
+                "alarms": [alarm_to_json(alarm) for alarm in judgement.alarms] if judgement else [],
                 "judge": judgement.judge if judgement else "",
+                JUDGED_AT: judged_at.isoformat() if judgement else "",
             },
         )
 
@@ -165,13 +170,17 @@ class RolloutTick:
         ]
         return events
 
-    def _verdict_events(self, judgement: Judgement | None) -> list[NewEvent]:
+    def _verdict_events(self, judgement: Judgement | None, judged_at: datetime) -> list[NewEvent]:
         if judgement is None:
             return []
         known = {alarm.alarm: alarm.verdict for alarm in self._alarms}
         if all(known.get(alarm.alarm) is alarm.verdict for alarm in judgement.alarms):
             return []
-        data = {"alarms": [_alarm_to_json(alarm) for alarm in judgement.alarms], "judge": judgement.judge}
+        data = {
+            "alarms": [alarm_to_json(alarm) for alarm in judgement.alarms],
+            "judge": judgement.judge,
+            JUDGED_AT: judged_at.isoformat(),
+        }
         return [NewEvent(EventKind.VERDICT, judgement.sentence, judgement.verdict.name, data)]
 
     def _completed(self, before: RolloutState, after: RolloutState, now: datetime) -> CompletedVersion | None:
@@ -214,19 +223,3 @@ class RolloutTick:
 def _is_news(before: RolloutState, after: RolloutState) -> bool:
     """Whether anything but the wording of the reason changed."""
     return before.evolve(reason="") != after.evolve(reason="")
-
-
-def _alarm_to_json(alarm: AlarmVerdict) -> dict[str, object]:
-    return {
-        "name": alarm.alarm,
-        "signal": alarm.signal,
-        "verdict": alarm.verdict.name,
-        "candidate": alarm.candidate,
-        "stable": alarm.stable,
-        "candidate_n": alarm.candidate_n,
-        "stable_n": alarm.stable_n,
-        "rule": alarm.rule,
-        "sentence": alarm.sentence,
-        "severity": alarm.severity,
-        "is_dry_run": alarm.is_dry_run,
-    }

@@ -80,6 +80,40 @@ class ExplanationView(View):
     timeline: list[EventView]
 
 
+class ReplayedView(View):
+    """One judgement made again, at a moment at which some verdict changed."""
+
+    at: datetime
+    phase: str
+    weight_pct: float
+    verdict: str
+    sentence: str
+    alarms: list[AlarmView]
+
+
+class DifferenceView(View):
+    """Where the journal says something else than what comes out now."""
+
+    at: datetime
+    judge: str
+    recorded: str
+    replayed: str
+
+
+class ReplayView(View):
+    """A rollout judged again. ``unmeasured`` names alarms on signals that the journal holds nothing of."""
+
+    id: str
+    judge: str
+    is_other_spec: bool
+    looks: int
+    is_same: bool
+    differences: list[DifferenceView]
+    verdicts: list[ReplayedView]
+    outcome: str
+    unmeasured: list[str]
+
+
 class VersionView(View):
     """One packaged or registered version of a model."""
 

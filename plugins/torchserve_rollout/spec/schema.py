@@ -108,6 +108,7 @@ class AlarmSpec(Frozen):
     action: AlarmAction = AlarmAction.ROLLBACK
     severity: Severity = Severity.CRITICAL
     dry_run: bool = Field(default=False, strict=True)
+    effect: Annotated[Quantity, Field(gt=0)] | None = None
     probe: str | None = None
 
     @property

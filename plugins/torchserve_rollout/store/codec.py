@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter
 
 from torchserve_rollout.analysis.samples import Measurement, Sample, TickEvidence
+from torchserve_rollout.analysis.verdict import AlarmVerdict
 from torchserve_rollout.machine.state import RolloutState
 
 Json = dict[str, Any]
@@ -39,6 +40,23 @@ def evidence_to_json(evidence: TickEvidence) -> Json:
 def evidence_from_json(at: datetime, content: Mapping[str, Any]) -> TickEvidence:
     """The evidence as it was written."""
     return TickEvidence(at, {key: _measurement_from_json(each) for key, each in content.items()})
+
+
+def alarm_to_json(alarm: AlarmVerdict) -> Json:
+    """One alarm as it was judged."""
+    return {
+        "name": alarm.alarm,
+        "signal": alarm.signal,
+        "verdict": alarm.verdict.name,
+        "candidate": alarm.candidate,
+        "stable": alarm.stable,
+        "candidate_n": alarm.candidate_n,
+        "stable_n": alarm.stable_n,
+        "rule": alarm.rule,
+        "sentence": alarm.sentence,
+        "severity": alarm.severity,
+        "is_dry_run": alarm.is_dry_run,
+    }
 
 
 def _measurement_to_json(measurement: Measurement) -> Json:

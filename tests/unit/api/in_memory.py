@@ -8,9 +8,12 @@ from datetime import datetime, timedelta, timezone
 
 from torchserve_rollout.controller.views import (
     AlarmView,
+    DifferenceView,
     EventView,
     ExplanationView,
     NodeView,
+    ReplayedView,
+    ReplayView,
     RolloutView,
     VersionView,
 )
@@ -95,6 +98,7 @@ class InMemoryRollouts:
     started: list[tuple[str, str, RolloutSpec | None, str]] = field(default_factory=list)
     versions: list[VersionView] = field(default_factory=list)
     fleet: list[NodeView] = field(default_factory=list)
+    differences: list[DifferenceView] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     refusal: str = ""
     """Why the tick refuses commands; empty while it takes them."""
@@ -147,6 +151,21 @@ class InMemoryRollouts:
             deciding_alarm=deciding,
             decided_at=view.ended_at,
             timeline=list(self.events(ref)),
+        )
+
+    def replay(self, ref: str, spec: RolloutSpec | None) -> ReplayView:
+        view = self.get(ref)
+        said = ReplayedView(at=BEGUN, phase="PROGRESSING", weight_pct=5, verdict="FAIL", sentence="x", alarms=[])
+        return ReplayView(
+            id=view.id,
+            judge="test",
+            is_other_spec=spec is not None,
+            looks=7,
+            is_same=not self.differences,
+            differences=self.differences,
+            verdicts=[said],
+            outcome="no alarm fires",
+            unmeasured=[alarm.name for alarm in spec.alarms] if spec else [],
         )
 
     def models(self) -> Sequence[VersionView]:

@@ -19,6 +19,7 @@ from torchserve_rollout.controller.views import (
     EventView,
     ExplanationView,
     NodeView,
+    ReplayView,
     RolloutView,
     VersionView,
 )
@@ -71,6 +72,7 @@ def test_every_field_of_a_body_is_documented(body: type[BaseModel]) -> None:
         ("An alarm", AlarmView),
         ("An event", EventView),
         ("An explanation", ExplanationView),
+        ("A replay", ReplayView),
         ("A version", VersionView),
         ("A node", NodeView),
     ],

@@ -303,3 +303,14 @@ def test_init_where_nothing_can_be_written_is_a_usage_error(run: Any, bundle: Pa
     result = run("init", str(tmp_path / "file"))
     assert result.exit_code == 2
     assert str(tmp_path / "file") in result.stderr
+
+
+def test_plan_tells_how_many_requests_an_alarm_needs_and_warns_of_a_short_bake(run: Any) -> None:
+    Path("spec.yaml").write_text(SPEC_TEXT)
+    result = run("plan", "--spec", "spec.yaml", "--rate", "60/m")
+    assert "needs    step 1: errors sees error_rate 7 % against 1 % after about" in result.stdout
+    assert "warning  step 1 bakes 1m, too short for errors:" in result.stdout
+    needs = json.loads(run("plan", "--spec", "spec.yaml", "--rate", "10", "--json").stdout)["needs"]
+    assert {need["step"] for need in needs} == {"step 1", "step 2"}
+    refused = run("plan", "--spec", "spec.yaml", "--rate", "often")
+    assert refused.exit_code == 2 and "write 10/s, 600/m or 5000/h" in refused.stderr
