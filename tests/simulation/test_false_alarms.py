@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from benchmarks.false_alarms.run import is_turned_back, worlds
 from scipy import stats
 
 from torchserve_rollout.analysis.judge import judge
@@ -156,3 +157,33 @@ def test_cycles_that_hit_both_versions_alike_raise_no_alarm() -> None:
                 fired += 1
                 break
     assert fired <= 60 * (1 - CONFIDENCE)
+
+
+RATIO = RolloutSpec.model_validate(
+    {
+        "model": "m",
+        "strategy": "all_at_once",
+        "alarms": [{"name": "x", "signal": "error_rate", "worse_than_stable_ratio": 1.0, "confidence": CONFIDENCE}],
+    }
+)
+
+
+@pytest.mark.parametrize("draw", [rates(0.01, 0.01), rates(0.1, 0.1, share=0.5)])
+def test_equal_versions_break_no_ratio_more_often_than_the_confidence_allows(draw: Draw) -> None:
+    rng = np.random.default_rng(17)
+    assert sum(first_alarm(draw, RATIO, rng) is not None for _ in range(60)) <= 60 * (1 - CONFIDENCE)
+
+
+def test_a_version_that_fails_four_times_as_often_breaks_a_ratio_of_two() -> None:
+    (alarm,) = RATIO.alarms
+    twice = RATIO.model_copy(update={"alarms": (alarm.model_copy(update={"worse_than_stable_ratio": 2.0}),)})
+    rng = np.random.default_rng(18)
+    found = [first_alarm(rates(0.2, 0.05, share=0.3), twice, rng) for _ in range(30)]
+    assert sum(batch is not None for batch in found) >= 27
+
+
+@pytest.mark.parametrize("number", range(0, 80, 8))
+def test_whole_rollouts_of_equal_versions_are_not_turned_back_through_bursts_and_cycles(number: int) -> None:
+    """A few of the worlds of benchmarks/false_alarms; there the whole count is measured."""
+    world = list(worlds(number + 1))[number]
+    assert not is_turned_back(world, requests=6000, ticks=60, rng=np.random.default_rng(number))

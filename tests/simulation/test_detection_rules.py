@@ -1,0 +1,74 @@
+"""The rules of others in benchmarks/detection do what their documentation says, to the second."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.detection.rules import RULES, _is_high, value
+from benchmarks.detection.run import Outcome, table
+from benchmarks.detection.streams import P95_S, Scenario, Side, Stream, stream
+from scipy import stats
+
+ROOT = Path(__file__).parents[2]
+
+
+def failing_from_the_start(share: float = 1.0, seconds: int = 3600) -> Stream:
+    """Ten requests a second on either side, of which ``share`` fail on the candidate."""
+    total = np.full(seconds, 10)
+    bad = np.round(total * share).astype(np.int64)
+    return Stream(Scenario("x", "error_rate", 0.0, share), Side(total, bad), Side(total, np.zeros_like(total)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "second"),
+    [
+        ("ours", 2),
+        ("naive threshold", 2),
+        ("Argo inline", 60),
+        ("Argo background", 960),  # at 60, 360, 660, 960
+        ("Flagger defaults", 120),  # (1 + 1) × 60
+        ("Flagger docs", 660),  # (10 + 1) × 60
+        ("CloudWatch 2 of 2", 600),
+        ("Kayenta", 3600),
+    ],
+)
+def test_a_total_failure_is_found_when_the_rule_says(rule: str, second: int) -> None:
+    assert RULES[rule](failing_from_the_start()) == second
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_a_version_without_failures_is_let_through(rule: str) -> None:
+    assert RULES[rule](failing_from_the_start(0.0)) is None
+
+
+def test_flagger_takes_no_requests_for_a_failure_and_the_others_do_not() -> None:
+    idle = failing_from_the_start(0.0)
+    nothing = Stream(idle.scenario, Side(np.zeros(3600, np.int64), np.zeros(3600, np.int64)), idle.stable)
+    assert {name for name, rule in RULES.items() if rule(nothing) is not None} == {"Flagger defaults", "Flagger docs"}
+
+
+def test_the_p95_of_a_stream_is_that_of_its_distribution() -> None:
+    made = stream(Scenario("x", "latency_p95", 1.0, 1.0), 1000, 0.5, 200, np.random.default_rng(1))
+    assert value(made.stable, 0, 200) == pytest.approx(P95_S, rel=0.05)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.0])
+def test_the_interval_of_the_shift_says_what_scipys_rank_test_says(shift: float) -> None:
+    """A 98 % interval above zero is a two-sided Mann–Whitney test at 2 %, up to the 25 % band."""
+    rng, agree = np.random.default_rng(2), 0
+    for _ in range(40):
+        candidate, stable = rng.normal(shift, 1, 60), rng.normal(0, 1, 60)
+        is_significant = stats.mannwhitneyu(candidate, stable, alternative="greater").pvalue < 0.01
+        agree += is_significant >= _is_high(candidate, stable)
+    assert agree >= 39
+
+
+def test_the_table_of_the_page_is_the_one_that_was_measured() -> None:
+    results = json.loads((ROOT / "benchmarks" / "detection" / "results.json").read_text("utf-8"))
+    page = (ROOT / "docs" / "analysis.md").read_text("utf-8")
+    assert table([Outcome(**each) for each in results]) in page
+    ours = [each for each in results if each["rule"] == "ours" and each["is_harmless"]]
+    assert ours and sum(each["fired"] for each in ours) == 0
