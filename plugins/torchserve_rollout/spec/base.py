@@ -43,6 +43,9 @@ Quantity = Annotated[float, BeforeValidator(read_quantity)]
 # Strict: YAML's `yes` is not 1.
 Number = Annotated[float, Field(strict=True)]
 Count = Annotated[int, Field(strict=True)]
+# What the gateway's policy parser takes; a policy it refuses could not even be taken back.
+GatewayS = Annotated[DurationS, Field(ge=0.001, le=86_400)]
+GatewayCount = Annotated[Count, Field(le=100_000)]
 WeightPct = Annotated[float, Field(strict=True, ge=0, le=100)]
 
 

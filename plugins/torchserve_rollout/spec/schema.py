@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from torchserve_rollout.model import Failover, Word
-from torchserve_rollout.spec.base import Count, DurationS, Frozen, Number, Quantity, WeightPct
+from torchserve_rollout.spec.base import (
+    Count,
+    DurationS,
+    Frozen,
+    GatewayCount,
+    GatewayS,
+    Number,
+    Quantity,
+    WeightPct,
+)
 from torchserve_rollout.spec.metric import MetricSpec
 
 
@@ -151,23 +160,23 @@ class PrepareSpec(Frozen):
 class DeadlineSpec(Frozen):
     """Longest wait for the first byte of an attempt."""
 
-    candidate: DurationS = 30.0
-    stable: DurationS = 60.0
+    candidate: GatewayS = 30.0
+    stable: GatewayS = 60.0
 
 
 class BreakerSpec(Frozen):
     """When the gateway cuts a candidate off by itself; 0 switches a rule off."""
 
-    consecutive: Annotated[Count, Field(ge=0)] = 5
-    window: Annotated[Count, Field(ge=1)] = 20
-    window_failures: Annotated[Count, Field(ge=0)] = 10
+    consecutive: Annotated[GatewayCount, Field(ge=0)] = 5
+    window: Annotated[GatewayCount, Field(ge=1)] = 20
+    window_failures: Annotated[GatewayCount, Field(ge=0)] = 10
 
 
 class ReplayBudgetSpec(Frozen):
     """How much of a model's traffic stable may answer in the candidate's place before the candidate is cut off."""
 
     share: Annotated[Quantity, Field(ge=0, le=1)] = 0.2
-    min: Annotated[Count, Field(ge=0)] = 20
+    min: Annotated[GatewayCount, Field(ge=0)] = 20
 
 
 class RolloutSpec(Frozen):
@@ -189,7 +198,7 @@ class RolloutSpec(Frozen):
     deadlines: DeadlineSpec = DeadlineSpec()
     breaker: BreakerSpec = BreakerSpec()
     replay_budget: ReplayBudgetSpec = ReplayBudgetSpec()
-    lease: DurationS = 10.0
+    lease: Annotated[DurationS, Field(le=86_400)] = 10.0
     inconclusive_timeout: DurationS = 3600.0
     inconclusive: Inconclusive = Inconclusive.HOLD
     source_timeout: DurationS = 300.0

@@ -135,6 +135,10 @@ def test_what_is_not_one_mapping_in_yaml_is_refused_with_its_line(text: str, sai
         ("sticky: {header: a, cookie: b}", "sticky: must name exactly one of header and cookie"),
         ("sticky: {header: 'a b'}", "sticky.header: 'a b' is not a header name"),
         ("lease: 0s", "lease: must be at least 1s"),
+        # A policy that the gateway refuses could not even be taken back.
+        ("replay_budget: {min: 1000000}", "replay_budget.min: must be at most 100000, not 1000000"),
+        ("breaker: {consecutive: 1000000}", "breaker.consecutive: must be at most 100000, not 1000000"),
+        ("deadlines: {candidate: 0s}", "deadlines.candidate: must be at least 0.001, not 0s"),
         ("breaker: {window: 5, window_failures: 6}", "breaker.window_failures: must be at most the window (5)"),
         ("breaker: {windo: 5}", "breaker.windo: unknown key (did you mean window?)"),
         ("gates: [{probe: ' '}]", "gates[0].probe: must name a probe file"),
