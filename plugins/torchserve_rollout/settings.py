@@ -21,7 +21,6 @@ KNOWN_KEYS = frozenset(
         "rollout_access_log",
         "rollout_default_deadline_s",
         "rollout_controller",
-        "rollout_python",
         # read here
         "rollout_controller_address",
         "rollout_state",
