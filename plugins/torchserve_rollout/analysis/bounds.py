@@ -12,7 +12,7 @@ from torchserve_rollout.analysis.compare import evidence_worse, evidence_worse_r
 from torchserve_rollout.analysis.observed import observed
 from torchserve_rollout.analysis.samples import Sample
 from torchserve_rollout.analysis.threshold import evidence_above, evidence_below
-from torchserve_rollout.spec.plan import format_value
+from torchserve_rollout.spec.plan import format_value, margin_in_words, ratio_in_words
 from torchserve_rollout.spec.signals import Kind, Worse
 
 # A candidate worse by exactly the margin obeys it: 0.9 − 0.8 is not more than 0.1.
@@ -56,14 +56,14 @@ def _comparisons(case: Case, stable: Sample, candidate: Sample, value: float, of
         margin = alarm.worse_than_stable_by
         worse_by = value - of_stable if signal.worse is Worse.HIGHER else of_stable - value
         is_obeyed = worse_by <= margin + _ROUNDING
-        rule = f"not worse than stable by more than {format_value(margin, signal.unit)}"
+        rule = margin_in_words(margin, signal.unit)
         log_e = _plain(is_obeyed) if case.is_plain else evidence_worse(signal, stable, candidate, margin)
         yield Bound(log_e, is_obeyed, rule)
     if alarm.worse_than_stable_ratio is not None:
         ratio = alarm.worse_than_stable_ratio
         worse, better = (value, of_stable) if signal.worse is Worse.HIGHER else (of_stable, value)
         is_obeyed = worse <= ratio * better + _ROUNDING
-        rule = f"not worse than {ratio:g} times stable"
+        rule = ratio_in_words(ratio, signal.worse)
         # Counts are facts, but how often something rare happens is not.
         is_fact = case.is_plain and (alarm.is_timed or signal.kind is not Kind.COUNT)
         log_e = _plain(is_obeyed) if is_fact else evidence_worse_ratio(signal, stable, candidate, ratio)

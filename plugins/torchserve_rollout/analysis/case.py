@@ -55,10 +55,10 @@ class Case:
         )
 
     def seen(self) -> str:
-        """``error_rate is 12 % (6 of 50) against 0.1 % (1 of 950) of stable``."""
+        """``error_rate is 12 % (6 of 50); stable has 0.1 % (1 of 950)``."""
         over = f" over {format_duration(self.alarm.window)}" if self.alarm.window else ""
         said = f"{self.signal.name}{over} is {self._value(self.candidate)}"
-        return f"{said} against {self._value(self.stable)} of stable" if self.is_comparison else said
+        return f"{said}; stable has {self._value(self.stable)}" if self.is_comparison else said
 
     def _value(self, sample: Sample | None) -> str:
         value = observed(self.signal, sample)

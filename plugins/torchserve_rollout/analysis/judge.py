@@ -19,7 +19,7 @@ from torchserve_rollout.spec.schema import AlarmSpec, NoData, RolloutSpec
 from torchserve_rollout.spec.signals import CATALOGUE, Kind, Signal, Unit, Worse
 from torchserve_rollout.units import format_duration
 
-JUDGE: Final = "torchserve-rollout-judge/2"
+JUDGE: Final = "torchserve-rollout-judge/3"
 _NOTHING: Final[Mapping[float, Mapping[str, Measurement]]] = MappingProxyType({})
 
 
@@ -108,27 +108,27 @@ class _Shared:
         if proven is not None and proven.log_e == math.inf:
             return self._broken(case, proven)
         if proven is not None:
-            chance = f"the chance of a false alarm is below 1 in {_round(math.exp(min(proven.log_e, 60.0)))}"
-            return case.verdict(Verdict.FAIL, f"{case.seen()}, {proven.rule} is broken; {chance}")
+            once_in = math.exp(min(proven.log_e - needed, 60.0)) / (1 - case.alarm.confidence)
+            return case.verdict(Verdict.FAIL, f"{_against(case, proven)}. {_how_sure(once_in)}")
         doubtful = next((bound for bound in bounds if not bound.is_obeyed), None)
         if doubtful is not None:
             return case.verdict(
-                Verdict.INCONCLUSIVE, f"{case.seen()}, {doubtful.rule} looks broken, but so few samples do not prove it"
+                Verdict.INCONCLUSIVE, f"{_against(case, doubtful)}. That looks bad, but so few samples do not prove it"
             )
-        return case.verdict(Verdict.PASS, f"{case.seen()}, the rule holds")
+        return case.verdict(Verdict.PASS, f"{_against(case, *bounds)}")
 
     def _broken(self, case: Case, bound: Bound) -> AlarmVerdict:
         """A plain rule is broken; it fires once that has held for as long as the alarm asks."""
-        said = f"{case.seen()}, {bound.rule} is broken"
+        said = _against(case, bound)
         asked_s = case.alarm.for_s or 0.0
         if not asked_s:
             return case.verdict(Verdict.FAIL, said)
         since = self.clock.broken_since(case.alarm.name)
         held_s = self.clock.seconds_since(since)
         if held_s >= asked_s:
-            return case.verdict(Verdict.FAIL, f"{said} for {format_duration(round(held_s))}", since)
-        passed = f"for {format_duration(round(held_s))} of {format_duration(asked_s)}"
-        return case.verdict(Verdict.INCONCLUSIVE, f"{said} {passed}", since)
+            return case.verdict(Verdict.FAIL, f"{said}. Broken for {format_duration(round(held_s))}", since)
+        passed = f"Broken for {format_duration(round(held_s))} of {format_duration(asked_s)}"
+        return case.verdict(Verdict.INCONCLUSIVE, f"{said}. {passed}", since)
 
     @property
     def _tests(self) -> int:
@@ -162,6 +162,16 @@ def _without_data(case: Case, too_few: str, is_bake_over: bool) -> AlarmVerdict:
     if is_bake_over and case.alarm.no_data is NoData.FAIL:
         return case.verdict(Verdict.FAIL, f"{too_few} at the end of the bake, and the spec takes that for a failure")
     return case.verdict(Verdict.INCONCLUSIVE, f"{too_few}")
+
+
+def _against(case: Case, *bounds: Bound) -> str:
+    """What was seen, and what is allowed."""
+    return f"{case.seen()}. Allowed: {' and '.join(bound.rule for bound in bounds)}"
+
+
+def _how_sure(once_in: float) -> str:
+    """How rarely a harmless version looks like this, over whole rollouts: at its weakest as rarely as asked for."""
+    return f"A harmless version would look like this less than once in {_round(once_in * (1 + 1e-9))} rollouts"
 
 
 def _round(number: float) -> str:

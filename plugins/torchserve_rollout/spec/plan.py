@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torchserve_rollout.model import VersionName
 from torchserve_rollout.spec.metric import signal_of
 from torchserve_rollout.spec.schema import AlarmSpec, RolloutSpec, StepSpec, Strategy
-from torchserve_rollout.spec.signals import Kind, Unit
+from torchserve_rollout.spec.signals import Kind, Unit, Worse
 from torchserve_rollout.units import format_duration, format_pct
 
 
@@ -98,7 +98,7 @@ def _alarm_in_words(alarm: AlarmSpec) -> str:
 
 
 def rule_in_words(alarm: AlarmSpec) -> str:
-    """``error_rate at most 5 %``, ``latency_p95 at most 0.2s above stable``."""
+    """``error_rate at most 5 %``, ``latency_p95 at most 200ms worse than stable``."""
     signal = signal_of(alarm)
     unit = signal.unit if signal else Unit.SCORE
     parts = []
@@ -107,12 +107,22 @@ def rule_in_words(alarm: AlarmSpec) -> str:
     if alarm.min is not None:
         parts.append(f"at least {format_value(alarm.min, unit)}")
     if alarm.worse_than_stable_by is not None:
-        parts.append(f"not worse than stable by more than {format_value(alarm.worse_than_stable_by, unit)}")
+        parts.append(margin_in_words(alarm.worse_than_stable_by, unit))
     if alarm.worse_than_stable_ratio is not None:
-        parts.append(f"not worse than {alarm.worse_than_stable_ratio:g} times stable")
+        parts.append(ratio_in_words(alarm.worse_than_stable_ratio, signal.worse if signal else Worse.HIGHER))
     over = f" over {format_duration(alarm.window)}" if alarm.window else ""
     held = f", broken for {format_duration(alarm.for_s)}" if alarm.for_s else ""
     return f"{alarm.signal_name}{over} {' and '.join(parts)}{held}"
+
+
+def margin_in_words(margin: float, unit: Unit) -> str:
+    """``at most 1 % worse than stable``."""
+    return f"at most {format_value(margin, unit)} worse than stable"
+
+
+def ratio_in_words(ratio: float, worse: Worse) -> str:
+    """``at most 1.5 times stable``; where less is worse, ``at least stable divided by 1.5``."""
+    return f"at most {ratio:g} times stable" if worse is Worse.HIGHER else f"at least stable divided by {ratio:g}"
 
 
 def format_value(value: float, unit: Unit) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -34,7 +35,7 @@ def verdict_of(
     spec = spec_of(alarm)
     key = spec.alarms[0].signal_key
     judgement = judge(spec, {key: Measurement(alarm["signal"], candidate, stable)}, **how)
-    assert judgement.judge == JUDGE == "torchserve-rollout-judge/2"
+    assert judgement.judge == JUDGE == "torchserve-rollout-judge/3"
     assert judgement.verdict is judgement.alarms[0].verdict
     return judgement.alarms[0]
 
@@ -67,15 +68,16 @@ def test_a_fall_of_the_score_by_a_half_is_found_out_within_thirty_scores_beside_
 def test_the_sentence_tells_values_samples_rule_and_chance() -> None:
     said = verdict_of(ERRORS, Rate(12, 50), Rate(1, 950)).sentence
     assert said.startswith(
-        "errors: error_rate is 24 % (12 of 50) against 0.105 % (1 of 950) of stable, "
-        "not worse than stable by more than 1 % is broken; the chance of a false alarm is below 1 in "
+        "errors: error_rate is 24 % (12 of 50); stable has 0.105 % (1 of 950). Allowed: at most 1 % worse than stable. "
+        "A harmless version would look like this less than once in "
     )
+    assert said.endswith(" rollouts")
     assert verdict_of(SLOW, Histogram(BOUNDS, (0, 0, 0, 10, 90, 0))).sentence.startswith(
-        "slow: latency_p95 is 3.89s (100 requests), at most 2s is broken; "
+        "slow: latency_p95 is 3.89s (100 requests). Allowed: at most 2s. A harmless version "
     )
     passed = verdict_of(QUALITY, binary(40, 36), binary(40, 37))
     assert passed.sentence == (
-        "quality: probe_score is 0.9 (40 scores) against 0.925 (40 scores) of stable, the rule holds"
+        "quality: probe_score is 0.9 (40 scores); stable has 0.925 (40 scores). Allowed: at most 0.1 worse than stable"
     )
 
 
@@ -83,7 +85,7 @@ def test_a_verdict_carries_what_a_person_needs_to_check_it() -> None:
     verdict = verdict_of(ERRORS | {"action": "hold"}, Rate(12, 50), Rate(1, 950))
     assert verdict.candidate == 0.24 and verdict.stable == pytest.approx(1 / 950)
     assert (verdict.candidate_n, verdict.stable_n, verdict.action) == (50, 950, "hold")
-    assert verdict.rule == "error_rate not worse than stable by more than 1 %"
+    assert verdict.rule == "error_rate at most 1 % worse than stable"
 
 
 @pytest.mark.parametrize(
@@ -107,8 +109,8 @@ def test_what_looks_broken_but_is_not_proven_is_neither_good_nor_bad() -> None:
     verdict = verdict_of(ERRORS, Rate(1, 20), Rate(0, 380))
     assert verdict.verdict is Verdict.INCONCLUSIVE
     assert verdict.sentence == (
-        "errors: error_rate is 5 % (1 of 20) against 0 % (0 of 380) of stable, "
-        "not worse than stable by more than 1 % looks broken, but so few samples do not prove it"
+        "errors: error_rate is 5 % (1 of 20); stable has 0 % (0 of 380). Allowed: at most 1 % worse than stable. "
+        "That looks bad, but so few samples do not prove it"
     )
     assert verdict_of(ERRORS, Rate(1, 100), Rate(0, 1900)).verdict is Verdict.PASS
 
@@ -217,7 +219,7 @@ def test_a_ratio_is_broken_when_the_candidate_is_that_many_times_worse() -> None
     worse = {"name": "q", "signal": "probe_score", "worse_than_stable_ratio": 1.2, "probe": "p"}
     failed = verdict_of(worse, binary(200, 80), binary(200, 190))
     assert failed.verdict is Verdict.FAIL
-    assert "not worse than 1.2 times stable is broken" in failed.sentence
+    assert "Allowed: at least stable divided by 1.2." in failed.sentence
     assert verdict_of(worse, binary(200, 165), binary(200, 190)).verdict is Verdict.PASS
 
 
@@ -240,11 +242,11 @@ def test_a_plain_rule_fires_once_it_was_broken_for_as_long_as_it_asks() -> None:
 
     first = at(0, slow, None)
     assert (first.verdict, first.broken_since) == (Verdict.INCONCLUSIVE, begun)
-    assert at(59, slow, begun).sentence.endswith("at most 2s is broken for 59s of 1m")
+    assert at(59, slow, begun).sentence.endswith("Allowed: at most 2s. Broken for 59s of 1m")
     fired = at(60, slow, begun)
     assert (fired.verdict, fired.sentence) == (
         Verdict.FAIL,
-        "mean: mean of x_seconds is 3s (30 samples), at most 2s is broken for 1m",
+        "mean: mean of x_seconds is 3s (30 samples). Allowed: at most 2s. Broken for 1m",
     )
     assert (at(70, fast, begun).verdict, at(70, fast, begun).broken_since) == (Verdict.PASS, None)
 
@@ -256,7 +258,7 @@ def test_a_windowed_alarm_sees_only_its_own_window() -> None:
     judged = judge(spec, whole, recent=recent).alarms[0]
     assert (judged.verdict, judged.sentence) == (
         Verdict.PASS,
-        "success: error_rate over 5m is 2.5 % (1 of 40), the rule holds",
+        "success: error_rate over 5m is 2.5 % (1 of 40). Allowed: at most 5 %",
     )
 
 
@@ -312,3 +314,14 @@ def test_a_ratio_of_one_is_a_margin_of_nothing(n: int, bad: int, n2: int, bad2: 
     as_margin = log_evidence_worse(stable.mirrored(), candidate.mirrored(), 0.0)
     as_ratio = log_evidence_worse_ratio(stable, candidate, 1.0, higher_is_worse=True)
     assert as_ratio == pytest.approx(as_margin, abs=1e-3)
+
+
+def test_the_chance_that_is_told_is_that_of_a_whole_rollout_and_never_above_what_was_asked_for() -> None:
+    for steps in (1, 4):
+        spec = spec_of(ERRORS, SLOW, steps=steps)
+        for bad in range(1, 200):
+            judged = judge(spec, {"error_rate": Measurement("error_rate", Rate(bad, 200), Rate(1, 5000))}).alarms[0]
+            if judged.verdict is Verdict.FAIL:
+                break
+        (said,) = re.findall(r"less than once in ([\d,]+) rollouts$", judged.sentence)
+        assert 100 <= int(said.replace(",", "")) < 1000

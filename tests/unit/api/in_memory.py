@@ -42,7 +42,7 @@ ERRORS_ALARM = AlarmView(
     stable=0.001,
     candidate_n=100,
     stable_n=1900,
-    rule="error_rate not worse than stable by more than 1 %",
+    rule="error_rate at most 1 % worse than stable",
     sentence="42 % of 100 requests failed on 2.0, 0.1 % of 1900 on 1.0",
 )
 

@@ -145,7 +145,7 @@ def test_on_a_terminal_the_screen_shows_weight_alarms_and_timeline(home: Home, r
     home.rollouts.move(alarms=[ERRORS_ALARM])
     home.rollouts.end("ABORTED", "errors fired")
     text = _on_a_terminal(home, "watch", "assistant")
-    for part in ("assistant 1.0 → 2.0", "ABORTED", "━", "error_rate not worse", "0.42", "at 5 %", "errors fired"):
+    for part in ("assistant 1.0 → 2.0", "ABORTED", "━", "error_rate at most", "0.42", "at 5 %", "errors fired"):
         assert part in text, text
 
 

@@ -84,9 +84,9 @@ def test_a_histogram_gives_its_buckets_or_its_mean() -> None:
 @pytest.mark.parametrize(
     ("fields", "sample", "verdict", "said"),
     [
-        ({"gauge": "gpu_mb", "unit": "megabytes"}, Reading(3, 900), "FAIL", "gpu_mb is 900 MB (3 readings), at most"),
-        ({"gauge": "gpu_mb"}, Reading(3, 700), "PASS", "gpu_mb is 700 (3 readings), the rule holds"),
-        ({"mean": "bytes"}, Amount(30, 27000, 30), "FAIL", "mean of bytes is 900 (30 samples), at most 800 is broken"),
+        ({"gauge": "gpu_mb", "unit": "megabytes"}, Reading(3, 900), "FAIL", "gpu_mb is 900 MB (3 readings). Allowed"),
+        ({"gauge": "gpu_mb"}, Reading(3, 700), "PASS", "gpu_mb is 700 (3 readings). Allowed: at most 800"),
+        ({"mean": "bytes"}, Amount(30, 27000, 30), "FAIL", "mean of bytes is 900 (30 samples). Allowed: at most 800"),
         ({"mean": "bytes"}, Amount(5, 4500, 5), "INCONCLUSIVE", "the candidate has 5 of 20 samples"),
         ({"counter": "x_total"}, Amount(30, 0, 0), "INCONCLUSIVE", "x_total per second is unknown"),
         ({"gauge": "gpu_mb"}, Rate(1, 50), "ERROR", "gpu_mb is a level, but its source delivered Rate"),

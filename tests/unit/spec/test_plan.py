@@ -33,7 +33,7 @@ def test_a_canary_is_laid_out_step_by_step() -> None:
         "  +1m      step 2      50 % of the requests go to 2.0 for 10m",
         "  +11m     promote     2.0 becomes the default version on every node",
         "  +11m     final bake  2.0 takes all requests for 30m; 1.0 stays loaded and the alarms stay armed",
-        "  alarm    errors: error_rate not worse than stable by more than 1 %, then rollback",
+        "  alarm    errors: error_rate at most 1 % worse than stable, then rollback",
     )
 
 
