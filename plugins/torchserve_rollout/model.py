@@ -118,11 +118,13 @@ class TrafficStatus:
 
 @dataclass(frozen=True, slots=True)
 class MirrorHalf:
-    """What one version said to a mirrored request. ``body`` is cut at the gateway's cap; ``is_complete`` is false for a
-    stream that broke, ``is_failover`` true where stable answered for the candidate."""
+    """What one version said to a mirrored request. ``body`` is cut at the gateway's cap, empty where it was not asked
+    for; ``is_complete`` is false for a stream that broke, ``is_failover`` true where stable answered for the candidate.
+    """
 
     version: VersionName
     status: int
+    outcome: Outcome
     latency_s: float
     body: bytes
     is_truncated: bool
@@ -132,13 +134,15 @@ class MirrorHalf:
 
 @dataclass(frozen=True, slots=True)
 class MirrorPair:
-    """The answers of two versions to the same request; ``primary`` is the caller's."""
+    """The answers of two versions to the same request; ``primary`` is the caller's. ``is_same_body`` compares what the
+    gateway kept of both."""
 
     sequence: int
     request_id: str
     at_s: float
     primary: MirrorHalf
     shadow: MirrorHalf
+    is_same_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from tests.archives import ECHO_HANDLER, write_archive
 from tests.torchserve_process import TorchServeProcess, wait_until
 from torchserve_rollout.errors import NotFoundError, ServerError, StaleEpoch
 from torchserve_rollout.machine.actions import RenewLease, SetTraffic
-from torchserve_rollout.model import Failover, ModelName, NodeName, TrafficPolicy, VersionName
+from torchserve_rollout.model import Failover, ModelName, NodeName, Outcome, TrafficPolicy, VersionName
 from torchserve_rollout.settings import load_settings
 from torchserve_rollout.torchserve.fleet import Fleet, Node, node_from_settings
 from torchserve_rollout.torchserve.traffic import TrafficClient
@@ -117,6 +117,11 @@ def test_pairs_of_mirrored_answers_arrive_and_are_read_on_from_the_last(
     assert all(half.is_complete and not half.is_truncated and 0 < half.latency_s < 10 for half in halves)
     assert traffic.mirror_pairs(MODEL, after=pair.sequence).pairs == ()
     assert page.newest == pair.sequence
+    assert [half.outcome for half in halves] == [Outcome.OK, Outcome.OK]
+    assert not pair.is_same_body
+    (without,) = traffic.mirror_pairs(MODEL, with_bodies=False).pairs
+    assert (without.primary.body, without.shadow.body) == (b"", b"")
+    assert (without.request_id, without.is_same_body) == (pair.request_id, False)
 
 
 @pytest.mark.parametrize(("difference", "weight_pct"), [(-1, 0.25), (0, 99.0)], ids=["older", "reused"])

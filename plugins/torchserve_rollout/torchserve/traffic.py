@@ -13,6 +13,7 @@ from torchserve_rollout.model import (
     MirrorPage,
     MirrorPair,
     ModelName,
+    Outcome,
     TrafficPolicy,
     TrafficStatus,
     VersionName,
@@ -64,9 +65,12 @@ class TrafficClient:
         if answer.status_code != 404:
             raise_for(answer, f"removing the traffic policy of {model} (epoch {epoch})")
 
-    def mirror_pairs(self, model: ModelName, after: int = 0, limit: int = 100) -> MirrorPage:
+    def mirror_pairs(
+        self, model: ModelName, after: int = 0, limit: int = 100, *, with_bodies: bool = True
+    ) -> MirrorPage:
         """Pairs of answers to mirrored requests later than ``after``, oldest first; 0 = all that are kept."""
-        answer = self._management.get(f"/mirror/{model}", {"after": after, "limit": limit})
+        query: dict[str, str | int | float] = {"after": after, "limit": limit, "bodies": str(with_bodies).lower()}
+        answer = self._management.get(f"/mirror/{model}", query)
         raise_for(answer, f"reading the mirrored requests of {model}")
         content = answer.json()
         pairs = tuple(_mirror_pair(each) for each in content["pairs"])
@@ -138,16 +142,18 @@ def _mirror_pair(content: Mapping[str, Any]) -> MirrorPair:
         at_s=float(content["at_s"]),
         primary=_mirror_half(content["primary"]),
         shadow=_mirror_half(content["shadow"]),
+        is_same_body=bool(content["same_body"]),
     )
 
 
 def _mirror_half(content: Mapping[str, Any]) -> MirrorHalf:
-    body = str(content["body"])
+    body = str(content.get("body", ""))
     return MirrorHalf(
         version=VersionName(content["version"]),
         status=int(content["status"]),
+        outcome=Outcome(content["outcome"]),
         latency_s=float(content["latency_s"]),
-        body=base64.b64decode(body) if content["encoding"] == "base64" else body.encode(),
+        body=base64.b64decode(body) if content.get("encoding") == "base64" else body.encode(),
         is_truncated=bool(content["truncated"]),
         is_complete=bool(content["complete"]),
         is_failover=bool(content["failover"]),

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -26,7 +27,7 @@ import org.torchserve.rollout.routing.MirrorPairs;
         endpointType = EndpointTypes.MANAGEMENT,
         description = "Mirrored requests: what two versions answered to the same request")
 public final class MirrorEndpoint extends ModelServerEndpoint {
-    private static final String HINT = "GET /mirror/{model}[?after=SEQUENCE&limit=N]";
+    private static final String HINT = "GET /mirror/{model}[?after=SEQUENCE&limit=N&bodies=false]";
     private static final int DEFAULT_LIMIT = 100;
 
     @Override
@@ -45,7 +46,7 @@ public final class MirrorEndpoint extends ModelServerEndpoint {
                     pairs == null
                             ? new MirrorPairs.Page(List.of(), 0, 0)
                             : pairs.after(after, (int) Math.min(limit, MirrorPairs.CAPACITY));
-            JsonReply.send(response, 200, describe(model, page));
+            JsonReply.send(response, 200, describe(model, page, wantsBodies(request)));
         }
     }
 
@@ -74,9 +75,14 @@ public final class MirrorEndpoint extends ModelServerEndpoint {
         }
     }
 
-    private static Map<String, Object> describe(String model, MirrorPairs.Page page) {
+    private static boolean wantsBodies(Request request) {
+        List<String> values = request.getParameter("bodies");
+        return values == null || !"false".equals(values.get(0));
+    }
+
+    private static Map<String, Object> describe(String model, MirrorPairs.Page page, boolean withBodies) {
         List<Object> pairs = new ArrayList<>();
-        page.pairs().forEach(pair -> pairs.add(describe(pair)));
+        page.pairs().forEach(pair -> pairs.add(describe(pair, withBodies)));
         Map<String, Object> described = new LinkedHashMap<>();
         described.put("model", model);
         described.put("newest", page.newest());
@@ -85,24 +91,29 @@ public final class MirrorEndpoint extends ModelServerEndpoint {
         return described;
     }
 
-    private static Map<String, Object> describe(MirrorPair pair) {
+    private static Map<String, Object> describe(MirrorPair pair, boolean withBodies) {
         Map<String, Object> described = new LinkedHashMap<>();
         described.put("sequence", pair.sequence());
         described.put("request_id", pair.requestId());
         described.put("at_s", pair.atMillis() / 1e3);
-        described.put("primary", describe(pair.primary()));
-        described.put("shadow", describe(pair.shadow()));
+        described.put("same_body", Arrays.equals(pair.primary().body(), pair.shadow().body()));
+        described.put("primary", describe(pair.primary(), withBodies));
+        described.put("shadow", describe(pair.shadow(), withBodies));
         return described;
     }
 
-    private static Map<String, Object> describe(MirrorHalf half) {
+    private static Map<String, Object> describe(MirrorHalf half, boolean withBody) {
         Map<String, Object> described = new LinkedHashMap<>();
         described.put("version", half.version());
         described.put("status", half.status());
+        described.put("outcome", half.outcome().label());
         described.put("latency_s", half.latencyS());
         described.put("failover", half.isFailover());
         described.put("complete", half.isComplete());
         described.put("truncated", half.isTruncated());
+        if (!withBody) {
+            return described;
+        }
         String text = text(half.body(), half.isTruncated());
         described.put("encoding", text == null ? "base64" : "utf-8");
         described.put("body", text == null ? Base64.getEncoder().encodeToString(half.body()) : text);

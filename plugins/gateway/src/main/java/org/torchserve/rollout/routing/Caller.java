@@ -9,4 +9,7 @@ public interface Caller {
 
     /** The stream ends here and is not complete; the caller must be able to see that. */
     void breakOff(String message);
+
+    /** How it ended, told just before the last word to the caller. */
+    default void concluded(Outcome outcome) {}
 }

@@ -182,6 +182,7 @@ public final class Exchange {
         settleReplaced(inputToBlame);
         Outcome counted = inputToBlame && outcome.isCharged() ? Outcome.BAD_INPUT : outcome;
         count(attempt, counted);
+        caller.concluded(counted);
         Consumer<Conclusion> log = shared.log();
         if (log != null) {
             long latencyNanos = attempt.endNanos - beginNanos;

@@ -28,6 +28,7 @@ final class MirrorSide implements Caller {
     private boolean isTruncated;
     private int status;
     private Served by;
+    private Outcome outcome;
 
     /** @param next who gets the answer, or null if nobody does */
     MirrorSide(Caller next, LongSupplier nanoClock) {
@@ -64,6 +65,12 @@ final class MirrorSide implements Caller {
     }
 
     @Override
+    public void concluded(Outcome outcome) {
+        next.concluded(outcome);
+        this.outcome = outcome;
+    }
+
+    @Override
     public void breakOff(String message) {
         next.breakOff(message);
         end(false);
@@ -79,6 +86,13 @@ final class MirrorSide implements Caller {
         double latencyS = (nanoClock.getAsLong() - beginNanos) / NANOS_PER_S;
         half.complete(
                 new MirrorHalf(
-                        by.version(), status, latencyS, body.toByteArray(), isTruncated, isComplete, by.failover()));
+                        by.version(),
+                        status,
+                        latencyS,
+                        body.toByteArray(),
+                        isTruncated,
+                        isComplete,
+                        outcome,
+                        by.failover()));
     }
 }

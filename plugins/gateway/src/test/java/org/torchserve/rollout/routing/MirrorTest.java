@@ -138,6 +138,8 @@ public class MirrorTest {
         assertArrayEquals("mine".getBytes(StandardCharsets.UTF_8), primary.body());
         assertArrayEquals("its".getBytes(StandardCharsets.UTF_8), shadow.body());
         assertEquals(503, pairs().get(1).shadow().status());
+        assertEquals(Outcome.OK, shadow.outcome());
+        assertEquals(Outcome.MODEL_ERROR, pairs().get(1).shadow().outcome());
         assertEquals("r", pairs().get(1).requestId());
     }
 
@@ -179,6 +181,7 @@ public class MirrorTest {
         assertTrue(pair.primary().isComplete() && !pair.primary().isTruncated());
         assertEquals(Mirror.MAX_BODY_BYTES, pair.shadow().body().length);
         assertTrue(!pair.shadow().isComplete() && pair.shadow().isTruncated());
+        assertEquals(Outcome.STREAM_BROKEN, pair.shadow().outcome());
     }
 
     @Test
@@ -228,7 +231,7 @@ public class MirrorTest {
     @Test
     public void theRingKeepsTheLatestAndTellsWhatIsLost() {
         MirrorPairs ring = new MirrorPairs(() -> 5);
-        MirrorHalf half = new MirrorHalf("1.0", 200, 0, new byte[0], false, true, false);
+        MirrorHalf half = new MirrorHalf("1.0", 200, 0, new byte[0], false, true, Outcome.OK, false);
         for (int i = 0; i < 10; i++) {
             ring.add("r" + i, half, half);
         }
