@@ -243,6 +243,7 @@ def test_a_version_unregistered_under_a_request_costs_nothing(traffic: Traffic) 
         assert {answer.result(5).text for answer in answers} == {"answer of 1.0"}
     assert traffic.ask().text == "answer of 1.0"
     series = f'model="{traffic.model}",version="2.0",role'
+    traffic.policy(stable="1.0")
     wait_until(lambda: series not in traffic.server.metrics(), 20, "the unregistered version's series to be removed")
 
 

@@ -151,7 +151,7 @@ public final class Gateway {
         housekeeping.scheduleWithFixedDelay(
                 () -> guarded(exchanges::checkLost), CHECK_LOST_MS, CHECK_LOST_MS, TimeUnit.MILLISECONDS);
         housekeeping.scheduleWithFixedDelay(
-                () -> guarded(() -> metrics.forgetUnregistered(versions)), FORGET_S, FORGET_S, TimeUnit.SECONDS);
+                () -> guarded(() -> metrics.forgetUnregistered(versions, policies)), FORGET_S, FORGET_S, TimeUnit.SECONDS);
     }
 
     /** The executor would silently stop repeating what once threw. */

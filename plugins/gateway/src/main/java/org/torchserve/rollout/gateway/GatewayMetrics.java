@@ -15,6 +15,7 @@ import org.slf4j.LoggerFactory;
 import org.torchserve.rollout.routing.Attempt;
 import org.torchserve.rollout.routing.Breaker;
 import org.torchserve.rollout.routing.Outcome;
+import org.torchserve.rollout.routing.PolicyBook;
 import org.torchserve.rollout.routing.Recorder;
 import org.torchserve.rollout.routing.Role;
 import org.torchserve.rollout.routing.Route;
@@ -124,11 +125,12 @@ public final class GatewayMetrics implements Recorder {
         return seen;
     }
 
-    /** Removes the series of versions that are no longer registered. */
-    public void forgetUnregistered(Versions versions) {
+    /** Removes the series of versions that are neither registered nor named by a policy, under which they still count. */
+    public void forgetUnregistered(Versions versions, PolicyBook policies) {
         series.forEach(
                 (name, each) -> {
-                    if (!versions.isRegistered(name.model(), name.version())) {
+                    boolean registered = versions.isRegistered(name.model(), name.version());
+                    if (!registered && !policies.names(name.model(), name.version())) {
                         series.remove(name);
                         each.remove();
                     }

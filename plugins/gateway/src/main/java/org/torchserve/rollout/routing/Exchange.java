@@ -88,8 +88,15 @@ public final class Exchange {
     }
 
     synchronized void failed(Attempt attempt, Problem problem) {
-        if (attempt == current) {
-            fail(attempt, Outcome.ofError(problem.status(), problem.message()), problem);
+        if (attempt != current) {
+            return;
+        }
+        Outcome outcome = Outcome.ofError(problem.status(), problem.message());
+        // Who unregisters a version or scales it to 0 kills its workers; the version is not to blame for that.
+        if (outcome == Outcome.WORKER_DIED && attempt.dispatched.lost() == Outcome.NO_CAPACITY) {
+            failLost(attempt, Outcome.NO_CAPACITY);
+        } else {
+            fail(attempt, outcome, problem);
         }
     }
 
@@ -103,14 +110,18 @@ public final class Exchange {
     synchronized void checkLost() {
         Outcome lost = current == null ? null : current.dispatched.lost();
         if (lost != null) {
-            Route route = current.route();
-            String message =
-                    String.format(
-                            "Model \"%s\" version %s lost its workers or was unregistered while the request waited."
-                                    + " Check GET /models/%s/%s on the management port.",
-                            route.model(), route.version(), route.model(), route.version());
-            fail(current, lost, new Problem(503, "ServiceUnavailableException", message));
+            failLost(current, lost);
         }
+    }
+
+    private void failLost(Attempt attempt, Outcome why) {
+        Route route = attempt.route();
+        String message =
+                String.format(
+                        "Model \"%s\" version %s lost its workers or was unregistered while the request waited."
+                                + " Check GET /models/%s/%s on the management port.",
+                        route.model(), route.version(), route.model(), route.version());
+        fail(attempt, why, new Problem(503, "ServiceUnavailableException", message));
     }
 
     private void watch(Attempt attempt, long delayNanos) {

@@ -30,6 +30,18 @@ public final class PolicyBook {
         return new TreeMap<>(inForce).values();
     }
 
+    /** True if a model's policy gives the version traffic, be it as a shadow. */
+    public boolean names(String model, String version) {
+        PolicyInForce found = get(model);
+        if (found == null) {
+            return false;
+        }
+        TrafficPolicy policy = found.policy();
+        return policy.stable().equals(version)
+                || policy.weights().containsKey(version)
+                || policy.mirror().containsKey(version);
+    }
+
     /** Puts a policy in force, or renews the lease if it is in force already. */
     public synchronized PolicyInForce put(TrafficPolicy policy) throws PolicyConflictException {
         refuseStale(policy.model(), policy.epoch());

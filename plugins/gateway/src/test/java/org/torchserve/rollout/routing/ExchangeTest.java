@@ -332,6 +332,17 @@ public class ExchangeTest {
     }
 
     @Test
+    public void aWorkerKilledBecauseItsVersionIsUnregisteredIsNotTheVersionsFault() {
+        request();
+        lost = Outcome.NO_CAPACITY;
+        attempts.get(0).failed(500, "InternalServerException", "Worker died.");
+        lost = null;
+        attempts.get(1).answered(ok("hello"));
+        assertHeard("200 hello WHOLE from 1.0 instead");
+        assertTrue(counted.contains("2.0 candidate no_capacity"));
+    }
+
+    @Test
     public void requestsThatFindTheCandidatesWorkersDeadAreCharged() {
         request();
         lost = Outcome.WORKER_DIED;

@@ -34,6 +34,18 @@ public class PolicyBookTest {
     }
 
     @Test
+    public void aPolicyNamesStableItsCandidatesAndItsShadowsUntilItIsRemoved() throws PolicyConflictException {
+        put("epoch=1&stable=1.0&weights=2.0:5&mirror=3.0:10");
+        for (String version : new String[] {"1.0", "2.0", "3.0"}) {
+            assertTrue(version, book.names("m", version));
+        }
+        assertFalse(book.names("m", "4.0"));
+        assertFalse(book.names("other", "1.0"));
+        book.remove("m", 1);
+        assertFalse(book.names("m", "1.0"));
+    }
+
+    @Test
     public void aRenewalExtendsTheLeaseAndLeavesAnOpenBreakerOpen() throws PolicyConflictException {
         PolicyInForce policy = put("epoch=1&stable=1.0&weights=2.0:100&lease_s=2&breaker_consecutive=1");
         policy.breaker("2.0").note(Outcome.MODEL_ERROR, nowNanos);
