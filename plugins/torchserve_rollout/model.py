@@ -155,6 +155,15 @@ class MirrorPage:
 
 
 @dataclass(frozen=True, slots=True)
+class SampledPair:
+    """A pair that is kept for a person to read. ``is_odd``: the versions did not do the same."""
+
+    node: NodeName
+    pair: MirrorPair
+    is_odd: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerProcess:
     """One worker with a running process. ``memory_bytes`` is 0 until TorchServe has measured it."""
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from torchserve_rollout.analysis.exceedance import log_evidence_quantile_higher
 from torchserve_rollout.analysis.observed import WrongSample, cohort_of, quantile_of
-from torchserve_rollout.analysis.samples import Amount, Histogram, Sample
+from torchserve_rollout.analysis.paired import log_evidence_pairs_worse
+from torchserve_rollout.analysis.samples import Amount, Histogram, Pairs, Sample
 from torchserve_rollout.analysis.sequential import (
     Cohort,
     log_evidence_more_often,
@@ -21,6 +22,8 @@ def evidence_worse(signal: Signal, stable: Sample, candidate: Sample, margin: fl
     """log E against "the candidate is not worse than stable by more than ``margin``"."""
     if isinstance(stable, Histogram) and isinstance(candidate, Histogram):
         return _quantiles(signal, stable, candidate, margin, 1.0)
+    if isinstance(candidate, Pairs):
+        return log_evidence_pairs_worse(candidate, margin)
     good_stable, good_candidate = cohort_of(signal, stable), cohort_of(signal, candidate)
     if signal.worse is Worse.HIGHER:
         good_stable, good_candidate = good_stable.mirrored(), good_candidate.mirrored()

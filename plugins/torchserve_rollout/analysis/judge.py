@@ -12,7 +12,7 @@ from typing import Final
 from torchserve_rollout.analysis.bounds import Bound, bounds_of
 from torchserve_rollout.analysis.case import Case
 from torchserve_rollout.analysis.observed import WrongSample
-from torchserve_rollout.analysis.samples import Measurement
+from torchserve_rollout.analysis.samples import Measurement, Pairs, Sample
 from torchserve_rollout.analysis.verdict import AlarmVerdict, Judgement, Verdict, worst
 from torchserve_rollout.spec.metric import signal_of
 from torchserve_rollout.spec.schema import AlarmSpec, NoData, RolloutSpec
@@ -91,7 +91,7 @@ class _Shared:
         nothing = Case(alarm, signal, None, None)
         if measured.error:
             return nothing.verdict(Verdict.ERROR, f"{signal.name} could not be measured: {measured.error}")
-        case = Case(alarm, signal, measured.candidate, measured.stable)
+        case = Case(alarm, signal, measured.candidate, _of_stable(measured))
         try:
             too_few = _too_few(case)
             return _without_data(case, too_few, self.is_bake_over) if too_few else self._with_data(case)
@@ -146,6 +146,11 @@ class _Shared:
         return len(self.spec.steps) + 1
 
 
+def _of_stable(measured: Measurement) -> Sample | None:
+    """Stable's samples; pairs hold those of both."""
+    return measured.candidate.swapped() if isinstance(measured.candidate, Pairs) else measured.stable
+
+
 def _too_few(case: Case) -> str:
     """Which cohort has fewer samples than the alarm asks for; empty when none has."""
     needed = case.needed
@@ -184,7 +189,7 @@ def _round(number: float) -> str:
 def _summary(alarms: tuple[AlarmVerdict, ...]) -> str:
     """The worst alarms' own sentences, else that all is well."""
     if not alarms:
-        return "no alarms are set"
+        return "no alarm has anything to look at"
     overall = worst(alarm.verdict for alarm in alarms)
     if overall is Verdict.PASS:
         return f"{', '.join(alarm.alarm for alarm in alarms)} pass" if len(alarms) > 1 else f"{alarms[0].alarm} passes"

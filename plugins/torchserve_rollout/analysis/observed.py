@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from torchserve_rollout.analysis.samples import Amount, Histogram, Rate, Reading, Sample, quantile
+from torchserve_rollout.analysis.samples import Amount, Histogram, Pairs, Rate, Reading, Sample, quantile
 from torchserve_rollout.analysis.sequential import Cohort
 from torchserve_rollout.spec.signals import Kind, Signal
 
-_NOUNS = {Kind.SCORE: "scores", Kind.MEAN: "samples", Kind.COUNT: "looks", Kind.LEVEL: "readings"}
+_NOUNS = {Kind.SCORE: "scores", Kind.MEAN: "samples", Kind.COUNT: "looks", Kind.LEVEL: "readings", Kind.PAIRED: "pairs"}
 
 
 class WrongSample(Exception):
@@ -28,6 +28,8 @@ def counted(signal: Signal, sample: Sample | None) -> str:
     """The samples in words: ``3 of 120``, ``120 requests``, ``40 scores``."""
     if isinstance(sample, Rate):
         return f"{sample.events} of {sample.total}"
+    if isinstance(sample, Pairs):
+        return f"{sample.candidate_only} of {sample.n} pairs"
     return f"{sample.n if sample else 0} {_NOUNS.get(signal.kind, 'requests')}"
 
 
@@ -54,12 +56,14 @@ def quantile_of(signal: Signal) -> float:
 
 
 def cohort_of(signal: Signal, sample: Sample) -> Cohort:
-    """The sums behind a rate or a score.
+    """The sums behind a rate or a score; of pairs, how many are odd on the side they are seen from.
 
     Raises:
         WrongSample: the sample is of another kind than the signal, or its values lie outside 0–1.
     """
-    if isinstance(sample, Histogram | Amount | Reading) or signal.kind is not (
+    if isinstance(sample, Pairs) and signal.kind is Kind.PAIRED:
+        return Cohort(sample.n, sample.candidate_only)
+    if isinstance(sample, Histogram | Amount | Reading | Pairs) or signal.kind is not (
         Kind.RATE if isinstance(sample, Rate) else Kind.SCORE
     ):
         raise WrongSample(f"{signal.name} is a {signal.kind}, but its source delivered {type(sample).__name__}")

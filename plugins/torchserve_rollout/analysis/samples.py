@@ -84,12 +84,37 @@ class Reading:
         return Reading(self.n + other.n, other.last if other.n else self.last)
 
 
-Sample = Rate | Histogram | Scores | Amount | Reading
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """``n`` requests that both versions got. In ``candidate_only`` of them something went wrong on the candidate's side
+    alone, in ``stable_only`` on stable's; the rest says nothing of their difference."""
+
+    n: int = 0
+    candidate_only: int = 0
+    stable_only: int = 0
+
+    @property
+    def odd(self) -> int:
+        """The pairs that tell the versions apart."""
+        return self.candidate_only + self.stable_only
+
+    def swapped(self) -> Pairs:
+        """The same pairs, seen from stable's side."""
+        return Pairs(self.n, self.stable_only, self.candidate_only)
+
+    def __add__(self, other: Pairs) -> Pairs:
+        return Pairs(self.n + other.n, self.candidate_only + other.candidate_only, self.stable_only + other.stable_only)
+
+
+Sample = Rate | Histogram | Scores | Amount | Reading | Pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One signal, both cohorts, the same window. ``error``: the source could not measure; no samples then."""
+    """One signal, both cohorts, the same window. ``error``: the source could not measure; no samples then.
+
+    Pairs stand under ``candidate`` and hold both sides.
+    """
 
     signal: str
     candidate: Sample | None = None

@@ -19,14 +19,16 @@ from torchserve_rollout.packaging.store import Catalogue
 from torchserve_rollout.signals.asked import AskedSource, asker
 from torchserve_rollout.signals.gates import GateRun
 from torchserve_rollout.signals.measured import MetricSource
+from torchserve_rollout.signals.mirror import Keep, Mirrored, MirrorSource, Read
 from torchserve_rollout.signals.probes import Answer, ProbeSource
 from torchserve_rollout.signals.prometheus import Prometheus
 from torchserve_rollout.signals.registry import PROBE_SCORE
 from torchserve_rollout.signals.scrape import Scraper
 from torchserve_rollout.signals.source import Cohorts, Source
 from torchserve_rollout.signals.workers import WorkerSource
+from torchserve_rollout.spec.plan import mirrors
 from torchserve_rollout.spec.schema import RolloutSpec
-from torchserve_rollout.torchserve.fleet import Fleet
+from torchserve_rollout.torchserve.fleet import Fleet, Node
 
 
 class Predictor:
@@ -52,6 +54,16 @@ class Predictor:
 
 Alerts = Callable[[], tuple[Alert, ...]]
 """The alerts about the candidate that fire now."""
+Successors = Callable[[], Successor | None]
+"""The rollout that came after this one."""
+
+
+def _no_successor() -> Successor | None:
+    return None
+
+
+def _keep_none(mirrored: Mirrored) -> None:
+    """Where nobody reads pairs, they are only counted."""
 
 
 class Observer:
@@ -66,6 +78,8 @@ class Observer:
         probe_files: ProbeFiles,
         alerts: Alerts = tuple,
         prometheus: Prometheus | None = None,
+        keep_pairs: Keep = _keep_none,
+        successor: Successors = _no_successor,
     ) -> None:
         self._spec = spec
         self._model = state.model
@@ -78,7 +92,10 @@ class Observer:
         self.predictor = Predictor(fleet, state.model)
         urls = {name: node.metrics_url for name, node in fleet.nodes.items()}
         self._nodes: Mapping[NodeName, NodeStatus] = {}
-        self._sources = _always(spec, self._cohorts, urls, lambda: self._nodes)
+        self._sources = [
+            *_always(spec, self._cohorts, urls, lambda: self._nodes),
+            *_mirrored(spec, self._cohorts, fleet, keep_pairs),
+        ]
         self._probes: list[Source] = []
         self._is_armed = False
         self._gates: GateRun | None = None
@@ -172,3 +189,16 @@ def _always(
     counters = {name for metric in own for name in (metric.counter, metric.over) if name}
     scraper = Scraper(metrics_urls, names={name for metric in own for name in metric.series}, counters=counters)
     return [MetricSource(scraper, cohorts, names, own), WorkerSource(cohorts, nodes, names)]
+
+
+def _mirrored(spec: RolloutSpec, cohorts: Cohorts, fleet: Fleet, keep: Keep) -> Sequence[Source]:
+    """What looks at mirrored requests. It begins before the first of them, so that none is missed."""
+    if not mirrors(spec, cohorts.stable):
+        return []
+    with_bodies = spec.mirror is not None and spec.mirror.keep_bodies > 0
+
+    def reader(node: Node) -> Read:
+        return lambda after, limit: node.traffic.mirror_pairs(cohorts.model, after, limit, with_bodies=with_bodies)
+
+    readers = {name: reader(node) for name, node in fleet.nodes.items()}
+    return [MirrorSource(cohorts, readers, {alarm.signal for alarm in spec.alarms}, keep)]

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from torchserve_rollout.analysis.samples import Rate, TickEvidence, accumulate
+from torchserve_rollout.analysis.samples import Pairs, Rate, TickEvidence, accumulate
 from torchserve_rollout.machine.judging import baseline_of, judged_since
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.spec.schema import RolloutSpec
 
 _LONGEST = 256
 REQUESTS_KEY = "error_rate"
+COPIES_KEY = "mirror_error_rate"
 
 
 class EvidenceWindow:
@@ -44,9 +45,10 @@ class EvidenceWindow:
         """Attempts of the candidate since the current weight is in force."""
         if state.step_since is None:
             return 0
-        measured = accumulate(self.ticks, state.step_since).get(REQUESTS_KEY)
-        sample = measured.candidate if measured else None
-        return sample.total if isinstance(sample, Rate) else 0
+        measured = accumulate(self.ticks, state.step_since)
+        keys = (REQUESTS_KEY, COPIES_KEY) if state.weight_pct == 0 else (REQUESTS_KEY,)
+        samples = [measured[key].candidate for key in keys if key in measured]
+        return sum(sample.n for sample in samples if isinstance(sample, Rate | Pairs))
 
 
 def _longest_window_s(spec: RolloutSpec) -> float:

@@ -12,8 +12,10 @@ from torchserve_rollout.analysis.samples import TickEvidence, accumulate
 from torchserve_rollout.analysis.verdict import Judgement, Verdict
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
-from torchserve_rollout.spec.plan import final_bake_of, steps_of
+from torchserve_rollout.spec.metric import signal_of
+from torchserve_rollout.spec.plan import final_bake_of, mirror_share, steps_of
 from torchserve_rollout.spec.schema import RolloutSpec
+from torchserve_rollout.spec.signals import Asked
 
 
 def judge_window(
@@ -38,9 +40,25 @@ def judge_window(
         window_s: accumulate(evidence, max(since, now - timedelta(seconds=window_s)), stable_since=stable_since)
         for window_s in _windows(spec)
     }
-    spec = relaxed(spec, state.baselines)
+    spec = relaxed(_armed(spec, state), state.baselines)
     clock = AlarmClock(now, state.broken_since)
     return judge(spec, ledger, is_bake_over=is_bake_over(state, spec, now), recent=recent, clock=clock)
+
+
+def _armed(spec: RolloutSpec, state: RolloutState) -> RolloutSpec:
+    """The spec with those of its alarms for which there are requests to look at under the present weight.
+
+    The chance of a false alarm is shared anew over what is left, which keeps its sum over all windows.
+    """
+    steps = steps_of(spec, state.stable)
+    is_stepping = state.weight_pct < 100 and 0 <= state.step_index < len(steps)
+    asked = {Asked.ANY}
+    if state.weight_pct > 0 or spec.cohort is not None:
+        asked.add(Asked.USERS)
+    if is_stepping and mirror_share(spec, steps[state.step_index]):
+        asked.add(Asked.COPIES)
+    armed = tuple(alarm for alarm in spec.alarms if (signal := signal_of(alarm)) is None or signal.asked in asked)
+    return spec if len(armed) == len(spec.alarms) else spec.model_copy(update={"alarms": armed})
 
 
 def judged_since(weight_since: datetime | None, spec: RolloutSpec) -> datetime | None:

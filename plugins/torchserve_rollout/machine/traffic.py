@@ -8,6 +8,7 @@ from torchserve_rollout.machine.actions import Action, ClearTraffic, RenewLease,
 from torchserve_rollout.machine.sentences import on_nodes
 from torchserve_rollout.machine.tick import Tick
 from torchserve_rollout.model import NodeStatus, TrafficPolicy, VersionName
+from torchserve_rollout.spec.plan import mirror_share
 from torchserve_rollout.spec.schema import StepSpec
 
 
@@ -27,7 +28,7 @@ class Steering:
 def policy(tick: Tick, stable: VersionName, weight_pct: float | None, step: StepSpec | None = None) -> TrafficPolicy:
     """The policy that gives the candidate ``weight_pct``; None does not name it at all.
 
-    Testers and a limit of requests go with a ``step``: on the way back nobody must be sent to the candidate.
+    Testers, copies and a limit of requests go with a ``step``: on the way back the candidate must get nothing.
     """
     spec = tick.spec
     return TrafficPolicy(
@@ -47,6 +48,7 @@ def policy(tick: Tick, stable: VersionName, weight_pct: float | None, step: Step
         # As precise as it travels, so that the gateway's answer compares equal.
         replay_budget_pct=round(spec.replay_budget.share * 100, 6),
         replay_budget_min=spec.replay_budget.min,
+        mirrors_pct={} if step is None or weight_pct is None else _mirrors(tick, step),
     )
 
 
@@ -137,6 +139,11 @@ def _sticky(tick: Tick) -> str | None:
         return None
     # Header names know no case; one form keeps our policy equal to the gateway's.
     return f"header:{sticky.header.lower()}" if sticky.header is not None else f"cookie:{sticky.cookie}"
+
+
+def _mirrors(tick: Tick, step: StepSpec) -> dict[VersionName, float]:
+    share_pct = round(mirror_share(tick.spec, step) * 100, 6)
+    return {tick.candidate: share_pct} if share_pct else {}
 
 
 def _cohort(tick: Tick) -> str | None:

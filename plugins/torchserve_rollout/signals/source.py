@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from torchserve_rollout.analysis.samples import Measurement
-from torchserve_rollout.model import ModelName, VersionName
+from torchserve_rollout.analysis.samples import Measurement, Pairs, Rate
+from torchserve_rollout.model import MirrorPair, ModelName, VersionName
 from torchserve_rollout.signals.scrape import Increments
 
 
@@ -29,6 +29,19 @@ class Source(Protocol):
 
     def close(self) -> None:
         """End what runs in the background."""
+        ...
+
+
+class PairSignal(Protocol):
+    """A signal of mirrored requests; a file in ``signals/paired`` with a module-level ``SIGNAL``."""
+
+    @property
+    def name(self) -> str:
+        """As the spec names it."""
+        ...
+
+    def tally(self, pair: MirrorPair) -> Pairs | Rate:
+        """What one pair adds; an empty sample where it says nothing."""
         ...
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from torchserve_rollout.errors import Problem
 from torchserve_rollout.model import MODEL_PATTERN
 from torchserve_rollout.spec.base import DurationS, Frozen
+from torchserve_rollout.spec.items import valid_items, valid_part
 from torchserve_rollout.spec.metric import metric_problems, signal_of
+from torchserve_rollout.spec.mirror_checks import copies_problems, mirror_problems, mirrored_steps
 from torchserve_rollout.spec.probe import PromptSpec
 from torchserve_rollout.spec.problems import nearest
 from torchserve_rollout.spec.schema import (
@@ -28,13 +28,12 @@ from torchserve_rollout.spec.schema import (
     StickySpec,
     Strategy,
 )
-from torchserve_rollout.spec.signals import Kind, Signal, Unit
+from torchserve_rollout.spec.signals import Asked, Signal, Unit
 from torchserve_rollout.units import format_duration
 
 MIN_LEASE_S = 1.0
 # How HTTP writes the names of headers and cookies.
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_Part = TypeVar("_Part", bound=BaseModel)
 
 
 def rollout_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> Iterator[Problem]:
@@ -45,12 +44,13 @@ def rollout_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> 
     yield from _gate_problems(data)
     yield from _sticky_problems(data)
     yield from _cohort_problems(data)
+    yield from mirror_problems(data)
     yield from _gateway_problems(data)
 
 
 def probe_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Every broken rule between fields of a probe file."""
-    for index, prompt in _valid_items(data, "prompts", PromptSpec):
+    for index, prompt in valid_items(data, "prompts", PromptSpec):
         path = f"prompts[{index}]"
         if not prompt.prompt and prompt.body is None:
             yield Problem(path, "asks nothing", "give it a prompt, or a body that is sent as it is")
@@ -75,18 +75,22 @@ def _step_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     if strategy == Strategy.ALL_AT_ONCE and has_steps:
         yield Problem("steps", "all_at_once takes no steps", "remove them, or use strategy: canary")
     before: StepSpec | None = None
-    for index, step in _valid_items(data, "steps", StepSpec):
+    mirrored = dict(mirrored_steps(data))
+    for index, step in valid_items(data, "steps", StepSpec):
         path = f"steps[{index}]"
-        if before is not None and step.weight <= before.weight:
+        is_more_mirrored = mirrored.get(index, 0.0) > mirrored.get(index - 1, 0.0)
+        if before is not None and (
+            step.weight < before.weight or (step.weight == before.weight and not is_more_mirrored)
+        ):
             yield Problem(f"{path}.weight", f"must be more than the {before.weight:g} of the step before")
-        if step.weight == 0 and step.min_requests and not data.get("cohort"):
+        if step.weight == 0 and step.min_requests and not data.get("cohort") and not mirrored.get(index):
             yield Problem(f"{path}.min_requests", "at weight 0 no request arrives, so this can never be met")
         if step.max_requests and step.max_requests < step.min_requests:
             hint = f"the {step.min_requests} requests of min_requests can never arrive"
             yield Problem(f"{path}.max_requests", f"must be at least min_requests ({step.min_requests})", hint)
-        for _, alarm in _valid_items(data, "alarms", AlarmSpec):
+        for _, alarm in valid_items(data, "alarms", AlarmSpec):
             signal = signal_of(alarm)
-            is_counted = signal is not None and signal.kind in (Kind.RATE, Kind.QUANTILE)
+            is_counted = signal is not None and signal.asked is Asked.USERS
             if 0 < step.max_requests < alarm.min_samples and is_counted and alarm.no_data is NoData.HOLD:
                 hint = f"or give the alarm min_samples: {step.max_requests} or fewer"
                 message = f"is too few for alarm {alarm.name!r}, which needs {alarm.min_samples} samples to pass"
@@ -96,7 +100,7 @@ def _step_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _alarm_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> Iterator[Problem]:
     first_of: dict[str, int] = {}
-    for index, alarm in _valid_items(data, "alarms", AlarmSpec):
+    for index, alarm in valid_items(data, "alarms", AlarmSpec):
         path = f"alarms[{index}]"
         if not alarm.name.strip():
             yield Problem(f"{path}.name", "must not be empty")
@@ -109,7 +113,7 @@ def _alarm_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> I
             yield Problem(f"{path}.window", "must be longer than nothing")
         if alarm.max is not None and alarm.min is not None and alarm.min >= alarm.max:
             yield Problem(f"{path}.min", f"must be less than max ({alarm.max:g})")
-        if alarm.no_data is NoData.FAIL and any(not step.bake for _, step in _valid_items(data, "steps", StepSpec)):
+        if alarm.no_data is NoData.FAIL and any(not step.bake for _, step in valid_items(data, "steps", StepSpec)):
             hint = "give every step a bake, or use no_data: hold"
             yield Problem(f"{path}.no_data", "a step without a bake would fail before its first request", hint)
         yield from _signal_problems(path, alarm, known_signals)
@@ -117,6 +121,7 @@ def _alarm_problems(data: Mapping[str, Any], known_signals: frozenset[str]) -> I
         if signal is not None and (alarm.metric is not None or alarm.signal in known_signals):
             yield from _probe_problems(path, alarm, signal, only_probe(data))
             yield from _bound_problems(path, data["alarms"][index], alarm, signal)
+            yield from copies_problems(path, data, alarm, signal)
 
 
 def _signal_problems(path: str, alarm: AlarmSpec, known_signals: frozenset[str]) -> Iterator[Problem]:
@@ -132,7 +137,7 @@ def _signal_problems(path: str, alarm: AlarmSpec, known_signals: frozenset[str])
 
 def only_probe(data: Mapping[str, Any]) -> str | None:
     """The one probe file that the gates name: what an alarm means that needs a probe and names none."""
-    named = {gate.probe for _, gate in _valid_items(data, "gates", GateSpec)}
+    named = {gate.probe for _, gate in valid_items(data, "gates", GateSpec)}
     return named.pop() if len(named) == 1 else None
 
 
@@ -164,13 +169,13 @@ def _bound_problems(path: str, written: Mapping[str, Any], alarm: AlarmSpec, sig
 
 
 def _gate_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for index, gate in _valid_items(data, "gates", GateSpec):
+    for index, gate in valid_items(data, "gates", GateSpec):
         if not gate.probe.strip():
             yield Problem(f"gates[{index}].probe", "must name a probe file")
 
 
 def _sticky_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    sticky = _valid(StickySpec, data.get("sticky"))
+    sticky = valid_part(StickySpec, data.get("sticky"))
     if sticky is None:
         return
     named = [kind for kind, name in (("header", sticky.header), ("cookie", sticky.cookie)) if name is not None]
@@ -182,7 +187,7 @@ def _sticky_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _cohort_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    cohort = _valid(CohortSpec, data.get("cohort"))
+    cohort = valid_part(CohortSpec, data.get("cohort"))
     if cohort is None:
         return
     if not _NAME.fullmatch(cohort.header):
@@ -199,27 +204,9 @@ class _Lease(Frozen):
 
 
 def _gateway_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    lease = _valid(_Lease, {"lease": data["lease"]}) if "lease" in data else None
+    lease = valid_part(_Lease, {"lease": data["lease"]}) if "lease" in data else None
     if lease is not None and lease.lease < MIN_LEASE_S:
         yield Problem("lease", f"must be at least {format_duration(MIN_LEASE_S)}", "it is renewed once a tick")
-    breaker = _valid(BreakerSpec, data.get("breaker"))
+    breaker = valid_part(BreakerSpec, data.get("breaker"))
     if breaker is not None and breaker.window_failures > breaker.window:
         yield Problem("breaker.window_failures", f"must be at most the window ({breaker.window})")
-
-
-def _valid_items(data: Mapping[str, Any], key: str, model: type[_Part]) -> Iterator[tuple[int, _Part]]:
-    items = data.get(key)
-    for index, item in enumerate(items if isinstance(items, list | tuple) else ()):
-        part = _valid(model, item)
-        if part is not None:
-            yield index, part
-
-
-def _valid(model: type[_Part], value: object) -> _Part | None:
-    """The part if it is valid by itself; what is wrong with it otherwise is the schema's to tell."""
-    if not isinstance(value, Mapping):
-        return None
-    try:
-        return model.model_validate(value)
-    except ValidationError:
-        return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torchserve_rollout.model import VersionName
 from torchserve_rollout.spec.metric import signal_of
 from torchserve_rollout.spec.schema import AlarmSpec, RolloutSpec, StepSpec, Strategy
-from torchserve_rollout.spec.signals import Kind, Unit, Worse
+from torchserve_rollout.spec.signals import Asked, Kind, Unit, Worse
 from torchserve_rollout.units import format_duration, format_pct
 
 
@@ -22,6 +22,7 @@ class PlannedStep:
     min_requests: int
     start_s: float
     sentence: str
+    mirror_pct: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,20 @@ def steps_of(spec: RolloutSpec, stable: VersionName | None) -> tuple[StepSpec, .
     return spec.steps
 
 
+def mirror_share(spec: RolloutSpec, step: StepSpec) -> float:
+    """Which share of stable's requests is copied to the candidate in ``step``; at 100 % stable has none."""
+    if step.weight >= 100:
+        return 0.0
+    if step.mirror is not None:
+        return step.mirror
+    return spec.mirror.share if spec.mirror is not None else 0.0
+
+
+def mirrors(spec: RolloutSpec, stable: VersionName | None) -> bool:
+    """Whether some step copies requests to the candidate."""
+    return any(mirror_share(spec, step) for step in steps_of(spec, stable))
+
+
 def final_bake_of(spec: RolloutSpec, stable: VersionName | None) -> float:
     """Seconds of the final bake: none for a model's first version, which can neither be compared nor rolled back."""
     return spec.final_bake if stable is not None else 0.0
@@ -54,11 +69,11 @@ def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) 
     planned = list(_prepare(spec, candidate))
     start_s = 0.0
     for number, step in enumerate(steps_of(spec, stable), 1):
-        until = format_duration(step.bake) + (f" and {step.min_requests} requests" if step.min_requests else "")
-        who = f"{format_pct(step.weight)} of the requests" + (" and all testers" if spec.cohort else "")
-        limit = f", at most {step.max_requests} on each node" if step.max_requests else ""
-        sentence = f"{who} go to {candidate} for {until}{limit}"
-        planned.append(PlannedStep(f"step {number}", step.weight, step.bake, step.min_requests, start_s, sentence))
+        mirror_pct = 100 * mirror_share(spec, step)
+        sentence = _step_in_words(spec, step, candidate, mirror_pct)
+        planned.append(
+            PlannedStep(f"step {number}", step.weight, step.bake, step.min_requests, start_s, sentence, mirror_pct)
+        )
         start_s += step.bake
     planned.append(
         PlannedStep("promote", 100.0, 0.0, 0, start_s, f"{candidate} becomes the default version on every node")
@@ -79,6 +94,20 @@ def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) 
         alarms=tuple(_alarm_in_words(alarm) for alarm in spec.alarms),
         warnings=tuple(_warnings(spec, stable)),
     )
+
+
+def _step_in_words(spec: RolloutSpec, step: StepSpec, candidate: VersionName, mirror_pct: float) -> str:
+    is_dark = step.weight == 0 and spec.cohort is None
+    counted = "copies" if is_dark and mirror_pct else "requests"
+    until = format_duration(step.bake) + (f" and {step.min_requests} {counted}" if step.min_requests else "")
+    if is_dark and mirror_pct:
+        return (
+            f"{candidate} gets copies of {format_pct(mirror_pct)} of the requests for {until}; no user sees its answers"
+        )
+    who = f"{format_pct(step.weight)} of the requests" + (" and all testers" if spec.cohort else "")
+    limit = f", at most {step.max_requests} on each node" if step.max_requests else ""
+    copied = f"; copies of {format_pct(mirror_pct)} of stable's requests too" if mirror_pct else ""
+    return f"{who} go to {candidate} for {until}{limit}{copied}"
 
 
 def render(plan: Plan) -> tuple[str, ...]:
@@ -157,9 +186,12 @@ def _warnings(spec: RolloutSpec, stable: VersionName | None) -> Iterator[str]:
     if not spec.alarms:
         yield "no alarms: only the gateway's breaker can stop a bad version"
     steps = steps_of(spec, stable)
+    watches_copies = any((signal := signal_of(alarm)) and signal.asked is Asked.COPIES for alarm in spec.alarms)
+    if spec.alarms and not watches_copies and mirrors(spec, stable):
+        yield "no alarm looks at what is mirrored: mirror_error_rate and mirror_slower_rate would"
     for alarm in spec.alarms:
         signal = signal_of(alarm)
-        if signal is not None and signal.kind in (Kind.RATE, Kind.QUANTILE):
+        if signal is not None and signal.kind in (Kind.RATE, Kind.QUANTILE) and signal.asked is not Asked.COPIES:
             for number, step in enumerate(steps, 1):
                 if 0 < step.min_requests < alarm.min_samples:
                     yield (

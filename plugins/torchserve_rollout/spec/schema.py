@@ -25,15 +25,27 @@ class Strategy(Word):
 
     CANARY = "canary"
     ALL_AT_ONCE = "all_at_once"
+    SHADOW = "shadow"
 
 
 class StepSpec(Frozen):
-    """One weight, held until both the bake is over and enough requests were seen."""
+    """One weight, held until both the bake is over and enough requests were seen.
+
+    ``mirror`` is this step's share of mirrored requests in the place of the rollout's.
+    """
 
     weight: WeightPct
     bake: DurationS = 0.0
     min_requests: Annotated[Count, Field(ge=0)] = 0
     max_requests: Annotated[Count, Field(ge=0)] = 0
+    mirror: Annotated[Quantity, Field(ge=0, le=1)] | None = None
+
+
+class MirrorSpec(Frozen):
+    """Which share of stable's requests the candidate gets a copy of, and how many answers are kept to be read."""
+
+    share: Annotated[Quantity, Field(gt=0, le=1)] = 0.1
+    keep_bodies: Annotated[Count, Field(ge=0, le=50)] = 0
 
 
 class CohortSpec(Frozen):
@@ -190,6 +202,7 @@ class RolloutSpec(Frozen):
     sticky: StickySpec | None = None
     cohort: CohortSpec | None = None
     gates: tuple[GateSpec, ...] = ()
+    mirror: MirrorSpec | None = None
     alarms: tuple[AlarmSpec, ...] = ()
     already_firing: AlreadyFiring = AlreadyFiring.REFUSE
     warm_up: DurationS = 0.0

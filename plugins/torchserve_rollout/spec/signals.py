@@ -28,10 +28,24 @@ class Kind(Word):
     LEVEL = "level"
     """The latest reading of a gauge. Sampled as ``Reading``; judged as it is."""
 
+    PAIRED = "paired"
+    """Of requests that both versions got, on whose side alone something went wrong. Sampled as ``Pairs``."""
+
     @property
     def is_plain(self) -> bool:
         """Whether its value is taken for a fact, because nothing is known of how it varies."""
         return self in (Kind.MEAN, Kind.COUNT, Kind.LEVEL)
+
+
+class Asked(Word):
+    """Whose requests a signal is measured on, and so when there is anything to measure."""
+
+    USERS = "users"
+    """Those that the policy sends to the candidate: none while its weight is 0 and nobody is a tester."""
+    COPIES = "copies"
+    """Those that are mirrored: none while nothing is."""
+    ANY = "any"
+    """It can be measured whatever the traffic does."""
 
 
 class Worse(Word):
@@ -71,14 +85,19 @@ class Signal:
     meaning: str
     quantile: float | None = None
     needs_probe: bool = False
+    asked: Asked = Asked.ANY
 
 
-def _share(name: str, meaning: str) -> Signal:
-    return Signal(name, Kind.RATE, Unit.SHARE, Worse.HIGHER, meaning)
+def _share(name: str, meaning: str, asked: Asked = Asked.USERS) -> Signal:
+    return Signal(name, Kind.RATE, Unit.SHARE, Worse.HIGHER, meaning, asked=asked)
+
+
+def _paired(name: str, meaning: str) -> Signal:
+    return Signal(name, Kind.PAIRED, Unit.SHARE, Worse.HIGHER, meaning, asked=Asked.COPIES)
 
 
 def _seconds(name: str, quantile: float, meaning: str) -> Signal:
-    return Signal(name, Kind.QUANTILE, Unit.SECONDS, Worse.HIGHER, meaning, quantile=quantile)
+    return Signal(name, Kind.QUANTILE, Unit.SECONDS, Worse.HIGHER, meaning, quantile=quantile, asked=Asked.USERS)
 
 
 _SIGNALS = (
@@ -95,8 +114,8 @@ _SIGNALS = (
     _seconds("latency_p99", 0.99, "the latency that 99 % of the attempts stay below"),
     _seconds("ttft_p95", 0.95, "the time to the first byte that 95 % of the attempts stay below"),
     _seconds("queue_time_p95", 0.95, "the wait for a worker that 95 % of the attempts stay below"),
-    _share("empty_rate", "answers of the text generation handler without text"),
-    _share("repetition_rate", "answers of the text generation handler that repeat themselves"),
+    _share("empty_rate", "answers of the text generation handler without text", Asked.ANY),
+    _share("repetition_rate", "answers of the text generation handler that repeat themselves", Asked.ANY),
     Signal(
         "tokens_per_second",
         Kind.MEAN,
@@ -114,6 +133,9 @@ _SIGNALS = (
         "mean score of the answers to a probe file's prompts",
         needs_probe=True,
     ),
+    _paired("mirror_error_rate", "mirrored requests that one version failed or refused and the other answered"),
+    _paired("mirror_slower_rate", "mirrored requests that one version took at least a tenth longer for"),
+    _share("mirror_disagreement", "mirrored requests that both answered, but not with the same text", Asked.COPIES),
 )
 CATALOGUE: Mapping[str, Signal] = MappingProxyType({signal.name: signal for signal in _SIGNALS})
 KNOWN_SIGNALS = frozenset(CATALOGUE)

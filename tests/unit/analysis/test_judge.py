@@ -173,7 +173,7 @@ def test_the_worst_alarm_speaks_for_all() -> None:
 
 def test_without_alarms_there_is_nothing_to_fail() -> None:
     judgement = judge(spec_of(), {})
-    assert (judgement.verdict, judgement.sentence) == (Verdict.PASS, "no alarms are set")
+    assert (judgement.verdict, judgement.sentence) == (Verdict.PASS, "no alarm has anything to look at")
 
 
 def test_the_confidence_is_shared_over_alarms_and_steps() -> None:

@@ -88,7 +88,7 @@ alarms:
   - {name: errors, signal: error_rate}
 """
     assert problems(text) == [
-        "strategy: 'linear' does not exist here (choose canary or all_at_once)",
+        "strategy: 'linear' does not exist here (choose canary or all_at_once or shadow)",
         "steps[0].weight: must be a number, not true or false",
         "steps[0].bake: is not a duration; write 90s, 5m or 1h30m",
         "steps[0].min_requests: must be a whole number, not the number 1.5",
@@ -101,10 +101,10 @@ alarms:
     ]
 
 
-@pytest.mark.parametrize("strategy", ["linear", "blue_green", "shadow"])
+@pytest.mark.parametrize("strategy", ["linear", "blue_green"])
 def test_a_strategy_that_does_not_exist_yet_is_refused_with_those_that_do(strategy: str) -> None:
     assert problems(f"model: m\nstrategy: {strategy}") == [
-        f"strategy: '{strategy}' does not exist here (choose canary or all_at_once)"
+        f"strategy: '{strategy}' does not exist here (choose canary or all_at_once or shadow)"
     ]
 
 
@@ -135,6 +135,27 @@ def test_what_is_not_one_mapping_in_yaml_is_refused_with_its_line(text: str, sai
         ("sticky: {header: a, cookie: b}", "sticky: must name exactly one of header and cookie"),
         ("sticky: {header: 'a b'}", "sticky.header: 'a b' is not a header name"),
         ("lease: 0s", "lease: must be at least 1s"),
+        ("mirror: {share: 10}", "mirror.share: must be at most 1, not 10"),
+        ("mirror: {share: 0%}", "mirror.share: must be more than 0, not 0%"),
+        ("mirror: {shares: 10%}", "mirror.shares: unknown key (did you mean share?)"),
+        ("mirror: {keep_bodies: 51}", "mirror.keep_bodies: must be at most 50, not 51"),
+        ("mirror: 10%", "mirror: must be keys with values, not the text '10%'"),
+        (
+            "alarms: [{name: a, signal: mirror_error_rate, max: 1%}]",
+            "alarms[0].signal: mirror_error_rate looks at mirrored requests, and no step makes any (mirror: {share: 10",
+        ),
+        (
+            "alarms: [{name: a, signal: mirror_eror_rate, max: 1%}]",
+            "alarms[0].signal: no source measures 'mirror_eror_rate' (did you mean mirror_error_rate?)",
+        ),
+        (
+            "mirror: {}\nalarms: [{name: a, signal: mirror_slower_rate, worse_than_stable_ratio: 2}]",
+            "alarms[0].worse_than_stable_ratio: mirror_slower_rate counts pairs, which have no ratio",
+        ),
+        (
+            "mirror: {}\nalarms: [{name: a, signal: mirror_disagreement, worse_than_stable_by: 2%}]",
+            "alarms[0].worse_than_stable_by: mirror_disagreement is the same for both versions (use max)",
+        ),
         # A policy that the gateway refuses could not even be taken back.
         ("replay_budget: {min: 1000000}", "replay_budget.min: must be at most 100000, not 1000000"),
         ("breaker: {consecutive: 1000000}", "breaker.consecutive: must be at most 100000, not 1000000"),
@@ -224,6 +245,20 @@ def test_each_mistake_has_its_sentence(line: str, said: str) -> None:
     ("text", "said"),
     [
         ("strategy: canary", "model: is required"),
+        (
+            "model: m\nstrategy: all_at_once\nmirror: {share: 10%}",
+            "mirror: all_at_once has no step in which requests could be mirrored (use strategy: shadow)",
+        ),
+        ("model: m\nstrategy: shadow\nmirror: {}", "steps: a shadow needs at least one step"),
+        ("model: m\nstrategy: shadow\nmirror: {}\nsteps: [{weight: 5}]", "steps[0].weight: must be 0: no user is"),
+        ("model: m\nstrategy: shadow\nsteps: [{weight: 0}]", "steps[0].mirror: a shadow gets copies, and this step"),
+        (
+            "model: m\nstrategy: shadow\nmirror: {}\nsteps: [{weight: 0, mirror: 0%}]",
+            "steps[0].mirror: a shadow gets copies, and this step makes none (mirror: {share: 10%})",
+        ),
+        ("model: m\nmirror: {}\nsteps: [{weight: 0}, {weight: 0}]", "steps[1].weight: must be more than the 0 of the"),
+        ("model: m\nsteps: [{weight: 0, min_requests: 5}]", "steps[0].min_requests: at weight 0 no request arrives"),
+        ("model: m\nsteps: [{weight: 100, mirror: 5%}]", "steps[0].mirror: at 100 % stable answers nothing that could"),
         ("model: a/b\nsteps: [{weight: 1}]", "model: 'a/b' is not a model name"),
         ("model: m", "steps: a canary needs at least one step"),
         ("model: m\nsteps: []", "steps: a canary needs at least one step"),

@@ -72,6 +72,30 @@ def test_what_a_spec_overlooks_is_said(changes: dict[str, Any], warning: str) ->
     assert plan(spec_of(**changes), V1, V2).warnings == (warning,)
 
 
+def test_a_shadow_is_laid_out_by_what_is_copied_and_ends_in_a_jump() -> None:
+    spec = spec_of(
+        strategy="shadow",
+        mirror={"share": "10%"},
+        steps=[{"weight": 0, "bake": "1m", "min_requests": 100}, {"weight": 0, "mirror": "50%", "bake": "10m"}],
+        alarms=[{"name": "pairs", "signal": "mirror_error_rate", "worse_than_stable_by": 0}],
+    )
+    planned = plan(spec, V1, V2)
+    assert [step.sentence for step in planned.steps[1:4]] == [
+        "2.0 gets copies of 10 % of the requests for 1m and 100 copies; no user sees its answers",
+        "2.0 gets copies of 50 % of the requests for 10m; no user sees its answers",
+        "2.0 becomes the default version on every node",
+    ]
+    assert [step.mirror_pct for step in planned.steps] == [0, 10, 50, 0, 0]
+    assert planned.warnings == ("the last step is 0 %: promotion is a jump from there to 100 %",)
+
+
+def test_a_canary_that_mirrors_says_so_in_each_step_that_does() -> None:
+    spec = spec_of(mirror={"share": "2.5%"}, steps=[{"weight": 0}, {"weight": 50, "mirror": 0}, {"weight": 100}])
+    planned = plan(spec, V1, V2)
+    assert [step.mirror_pct for step in planned.steps] == [0, 2.5, 0, 0, 0, 0]
+    assert planned.warnings == ("no alarm looks at what is mirrored: mirror_error_rate and mirror_slower_rate would",)
+
+
 def test_testers_and_limits_are_said() -> None:
     spec = spec_of(
         steps=[{"weight": 5.0, "bake": 60, "max_requests": 500}], cohort={"header": "x-user-group", "value": "internal"}

@@ -19,6 +19,7 @@ from torchserve_rollout.spec.schema import (
     CohortSpec,
     DeadlineSpec,
     GateSpec,
+    MirrorSpec,
     PrepareSpec,
     ReplayBudgetSpec,
     RolloutSpec,
@@ -33,6 +34,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Steps": StepSpec,
     "Sticky": StickySpec,
     "Cohort": CohortSpec,
+    "Mirror": MirrorSpec,
     "Gates": GateSpec,
     "Alarms": AlarmSpec,
     "Metric": MetricSpec,
@@ -106,7 +108,8 @@ def test_the_values_of_a_choice_are_all_named(title: str, name: str) -> None:
 
 
 def test_the_examples_load() -> None:
-    spec, metrics, probe = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    spec, shadow, metrics, probe = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert len(load_spec(spec.split("alarms:")[0] + metrics, "docs/reference/spec.md").alarms) == 5
     assert load_spec(spec, "docs/reference/spec.md").model == "assistant"
+    assert load_spec(shadow, "docs/reference/spec.md").strategy == "shadow"
     assert load_probe(probe, "docs/reference/spec.md").name == "smoke"

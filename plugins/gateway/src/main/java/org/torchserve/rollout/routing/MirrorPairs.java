@@ -15,12 +15,14 @@ public final class MirrorPairs {
 
     private final LongSupplier wallClockMs;
     private final Deque<MirrorPair> pairs = new ArrayDeque<>();
+    private final long begin;
     private long last;
 
     /** @param wallClockMs milliseconds since 1970; where the sequence begins, so that it grows over restarts */
     MirrorPairs(LongSupplier wallClockMs) {
         this.wallClockMs = wallClockMs;
-        this.last = wallClockMs.getAsLong() * SEQUENCES_PER_MS;
+        this.begin = wallClockMs.getAsLong() * SEQUENCES_PER_MS;
+        this.last = begin;
     }
 
     synchronized void add(String requestId, MirrorHalf primary, MirrorHalf shadow) {
@@ -48,7 +50,8 @@ public final class MirrorPairs {
             }
         }
         boolean knows = after > 0 && !pairs.isEmpty();
-        long lost = knows ? Math.max(0, pairs.getFirst().sequence() - after - 1) : 0;
+        // Between the last one before a restart and the first one after it there were none.
+        long lost = knows ? Math.max(0, pairs.getFirst().sequence() - Math.max(after, begin) - 1) : 0;
         return new Page(found, lost, last);
     }
 }

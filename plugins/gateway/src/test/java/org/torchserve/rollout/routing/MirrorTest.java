@@ -248,6 +248,7 @@ public class MirrorTest {
         assertEquals(MirrorPairs.CAPACITY, later.pairs().size());
         assertEquals(later.newest(), later.pairs().get(MirrorPairs.CAPACITY - 1).sequence());
         assertFalse(ring.after(later.newest(), 10).pairs().iterator().hasNext());
+        assertEquals("read before a restart", 10, ring.after(1, 10).lost());
         assertNull("nothing of this model was mirrored", mirror.pairs("m"));
     }
 }

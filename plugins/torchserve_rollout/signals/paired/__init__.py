@@ -1,0 +1,1 @@
+"""One signal of mirrored requests a file; ``registry`` finds them."""
