@@ -54,12 +54,6 @@ class Predictor:
 
 Alerts = Callable[[], tuple[Alert, ...]]
 """The alerts about the candidate that fire now."""
-Successors = Callable[[], Successor | None]
-"""The rollout that came after this one."""
-
-
-def _no_successor() -> Successor | None:
-    return None
 
 
 def _keep_none(mirrored: Mirrored) -> None:
@@ -79,7 +73,6 @@ class Observer:
         alerts: Alerts = tuple,
         prometheus: Prometheus | None = None,
         keep_pairs: Keep = _keep_none,
-        successor: Successors = _no_successor,
     ) -> None:
         self._spec = spec
         self._model = state.model
