@@ -201,8 +201,8 @@ class RolloutSpec(Frozen):
     failover: Failover = Failover.STABLE
     sticky: StickySpec | None = None
     cohort: CohortSpec | None = None
-    gates: tuple[GateSpec, ...] = ()
     mirror: MirrorSpec | None = None
+    gates: tuple[GateSpec, ...] = ()
     alarms: tuple[AlarmSpec, ...] = ()
     already_firing: AlreadyFiring = AlreadyFiring.REFUSE
     warm_up: DurationS = 0.0
