@@ -14,8 +14,9 @@ from torchserve_rollout.controller.observe import Observer
 from torchserve_rollout.controller.probe_files import ProbeFiles
 from torchserve_rollout.controller.restore import Restorer
 from torchserve_rollout.controller.rollouts import Rollouts
-from torchserve_rollout.controller.tick import RolloutTick
+from torchserve_rollout.controller.tick import RolloutTick, Tell
 from torchserve_rollout.errors import RolloutError
+from torchserve_rollout.machine.observation import Successor
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.model import ModelName, RolloutId, VersionName
@@ -118,7 +119,7 @@ class Controller:
     # -- the threads ---------------------------------------------------------------------------------------------
 
     def _lead(self) -> None:
-        """Hold the lease, and have one worker for each rollout that has not ended."""
+        """Hold the lease, and have one worker for each rollout that has not ended, or is watched after its success."""
         leader = ""
         while not self._stop.is_set():
             try:
@@ -139,7 +140,7 @@ class Controller:
         for rollout_id, worker in list(self._workers.items()):
             if not worker.thread.is_alive():
                 del self._workers[rollout_id]
-        for record in self._journal.open_rollouts():
+        for record in [*self._journal.open_rollouts(), *self._journal.watched_rollouts()]:
             if record.id not in self._workers:
                 worker = _Worker(record, self._run_rollout)
                 self._workers[record.id] = worker
@@ -162,6 +163,7 @@ class Controller:
             self._probe_files,
             alerts=lambda: self._alerts.firing(record.model, record.state.candidate, record.created_at),
             prometheus=self._prometheus,
+            successor=lambda: self._successor(record),
         )
         try:
             actuator = Actuator(record.model, record.spec, self._fleet, observer, self._probe_files)
@@ -170,9 +172,16 @@ class Controller:
         finally:
             observer.close()
 
+    def _successor(self, record: RolloutRecord) -> Successor | None:
+        later = self._journal.successor(record)
+        if later is None:
+            return None
+        versions = (later.state.candidate, later.state.stable)
+        return Successor(later.id, frozenset(version for version in versions if version is not None))
+
     def _tick_until_ended(self, worker: _Worker, tick: RolloutTick) -> None:
         failures = 0
-        while not self._stop.is_set() and self.is_leading and not tick.state.phase.is_terminal:
+        while not self._stop.is_set() and self.is_leading and not tick.state.is_over:
             is_fine = self._guarded(tick.state.rollout_id, tick.run)
             failures = 0 if is_fine else failures + 1
             backoff_s = min(_LONGEST_BACKOFF_S, self._settings.tick_s * 2**failures)
@@ -192,13 +201,16 @@ class Controller:
             return False
         return True
 
-    def _teller(self, record: RolloutRecord) -> Callable[[RolloutState, str], None]:
-        told: set[Phase] = set()
+    def _teller(self, record: RolloutRecord) -> Tell:
+        # A success was told when it came, maybe by a controller before us.
+        told = {Phase.SUCCEEDED} if record.state.phase is Phase.SUCCEEDED else set()
 
-        def tell(state: RolloutState, sentence: str) -> None:
-            if state.phase in _WORTH_TELLING and state.phase not in told:
-                told.add(state.phase)
-                title = f"{state.model} {state.stable or '(none)'}→{state.candidate}: {state.phase}"
+        def tell(state: RolloutState, sentence: str, alarm: str = "") -> None:
+            if alarm or (state.phase in _WORTH_TELLING and state.phase not in told):
+                if not alarm:
+                    told.add(state.phase)
+                what = f"{alarm} fires" if alarm else state.phase
+                title = f"{state.model} {state.stable or '(none)'}→{state.candidate}: {what}"
                 self._notifier.tell(Message(title, sentence, record.spec.notify, self._reporter(state)))
 
         return tell

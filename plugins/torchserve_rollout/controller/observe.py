@@ -11,7 +11,7 @@ from torchserve_rollout.controller.probe_files import ProbeFiles
 from torchserve_rollout.errors import IntegrityError, NotFoundError, ServerUnreachable
 from torchserve_rollout.machine.actions import ActionResult
 from torchserve_rollout.machine.alerts import Alert
-from torchserve_rollout.machine.observation import Observation
+from torchserve_rollout.machine.observation import Observation, Successor
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.model import ModelName, NodeName, NodeStatus, VersionName
@@ -54,6 +54,12 @@ class Predictor:
 
 Alerts = Callable[[], tuple[Alert, ...]]
 """The alerts about the candidate that fire now."""
+Successors = Callable[[], Successor | None]
+"""The rollout that came after this one."""
+
+
+def _no_successor() -> Successor | None:
+    return None
 
 
 def _keep_none(mirrored: Mirrored) -> None:
@@ -73,6 +79,7 @@ class Observer:
         alerts: Alerts = tuple,
         prometheus: Prometheus | None = None,
         keep_pairs: Keep = _keep_none,
+        successor: Successors = _no_successor,
     ) -> None:
         self._spec = spec
         self._model = state.model
@@ -82,6 +89,7 @@ class Observer:
         self._probe_files = probe_files
         self._alerts = alerts
         self._prometheus = prometheus
+        self._successor = successor
         self.predictor = Predictor(fleet, state.model)
         urls = {name: node.metrics_url for name, node in fleet.nodes.items()}
         self._nodes: Mapping[NodeName, NodeStatus] = {}
@@ -102,8 +110,14 @@ class Observer:
             gates=self._gates.results if self._gates else None,
             candidate_requests=candidate_requests,
             archive_problem=self._archive_problem(state, nodes),
-            alerts=self._alerts() if state.phase.is_armed or state.phase is Phase.HELD else (),
+            alerts=self._alerts() if state.is_armed or state.phase is Phase.HELD else (),
+            successor=self._successor() if state.is_watched else None,
+            stable_in_flight=self._in_flight(state.stable) if state.is_closing else None,
         )
+
+    def _in_flight(self, version: VersionName | None) -> int | None:
+        counts = [each.in_flight(version) for each in self._sources if isinstance(each, MetricSource) and version]
+        return counts[0] if counts else None
 
     def _archive_problem(self, state: RolloutState, nodes: Mapping[NodeName, NodeStatus]) -> str:
         if state.phase not in (Phase.PENDING, Phase.PREPARING):
@@ -120,21 +134,21 @@ class Observer:
 
     def measure(self, state: RolloutState, now: datetime) -> TickEvidence:
         """What was counted since the last tick. Probes run while alarms are armed, and only then."""
-        self._follow(state.phase)
+        self._follow(state)
         measurements: dict[str, Measurement] = {}
         for source in (*self._sources, *self._probes):
             measurements.update(source.collect())
         return TickEvidence(now, measurements)
 
-    def _follow(self, phase: Phase) -> None:
-        if phase.is_armed and not self._is_armed:
+    def _follow(self, state: RolloutState) -> None:
+        if state.is_armed and not self._is_armed:
             self._is_armed = True
             keys = {alarm.signal_key: alarm.probe for alarm in self._spec.alarms if alarm.signal == PROBE_SCORE}
             for key, path in keys.items():
                 if path is not None:
                     self._probes.append(ProbeSource(key, self._probe_files.load(path), self._cohorts, self.predictor))
             self._probes += self._asked()
-        elif not phase.is_armed and self._is_armed:
+        elif not state.is_armed and self._is_armed:
             self._is_armed = False
             self._close_probes()
 

@@ -141,6 +141,7 @@ class Rollouts:
         """Put a command into the inbox; the next tick obeys or says why not.
 
         Rolling back a rollout that has succeeded starts a rollout of the version before it, at once and without steps.
+        Promoting one that has succeeded lets the version before it go.
 
         Raises:
             NotFoundError: no such rollout. RefusedError: it has ended.
@@ -148,7 +149,8 @@ class Rollouts:
         record = self._journal.rollout(ref)
         if kind is CommandKind.ROLLBACK and record.state.phase is Phase.SUCCEEDED:
             return self._return_to_prior(record, actor, reason)
-        if record.state.phase.is_terminal:
+        is_letting_go = kind is CommandKind.PROMOTE and record.state.is_watched
+        if record.state.phase.is_terminal and not is_letting_go:
             raise RefusedError(
                 f"{record.id} has ended ({record.state.phase}), it cannot {kind} any more",
                 hint=f"ts-rollout start {record.model} VERSION starts a new one",

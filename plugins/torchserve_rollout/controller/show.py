@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torchserve_rollout.analysis.before import relaxed
 from torchserve_rollout.analysis.verdict import AlarmVerdict
-from torchserve_rollout.controller.views import AlarmView, EventView, ExplanationView, RolloutView
+from torchserve_rollout.controller.views import AlarmView, BaselineView, EventView, ExplanationView, RolloutView
 from torchserve_rollout.machine.phases import Phase
-from torchserve_rollout.spec.plan import steps_of
+from torchserve_rollout.spec.plan import rule_in_words, steps_of
 from torchserve_rollout.store.records import Event, EventKind, RolloutRecord
 
 # DESIGN section 6; a held rollout waits for a person, so whoever watches it is told at once.
@@ -37,8 +38,10 @@ def rollout_view(record: RolloutRecord) -> RolloutView:
         ended_by=state.ended_by,
         created_at=record.created_at,
         ended_at=record.ended_at,
+        warm_until=state.warm_until,
         started_by=record.started_by,
         alarms=[alarm_view(alarm) for alarm in record.alarms],
+        baselines=_baselines(record),
         exit_code=_EXIT_CODES.get(state.phase),
     )
 
@@ -58,6 +61,19 @@ def alarm_view(alarm: AlarmVerdict) -> AlarmView:
         severity=alarm.severity,
         is_dry_run=alarm.is_dry_run,
     )
+
+
+def _baselines(record: RolloutRecord) -> list[BaselineView]:
+    """The bounds that are measured against what stable did before the start."""
+    seen = record.state.baselines
+    eased = relaxed(record.spec, seen)
+    return [
+        BaselineView(
+            alarm=asked.name, value=seen[asked.name], asked=rule_in_words(asked), allowed=rule_in_words(allowed)
+        )
+        for asked, allowed in zip(record.spec.alarms, eased.alarms, strict=True)
+        if asked.name in seen
+    ]
 
 
 def event_view(event: Event) -> EventView:

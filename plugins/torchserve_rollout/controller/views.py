@@ -30,6 +30,15 @@ class AlarmView(View):
     is_dry_run: bool = False
 
 
+class BaselineView(View):
+    """A bound that stable broke before the start. ``value`` is what it had, ``allowed`` the rule that holds instead."""
+
+    alarm: str
+    value: float
+    asked: str
+    allowed: str
+
+
 class RolloutView(View):
     """One rollout as it stands. ``weight_pct`` is the candidate's; ``steps`` is the count of the spec's steps."""
 
@@ -50,8 +59,11 @@ class RolloutView(View):
     ended_by: str
     created_at: datetime
     ended_at: datetime | None
+    warm_until: datetime | None = None
+    """After success: until when alarms are armed and the prior version is kept warm; None once it was let go."""
     started_by: str
     alarms: list[AlarmView]
+    baselines: list[BaselineView] = []
     exit_code: int | None
     """What ``ts-rollout watch`` exits with; None while it runs."""
 

@@ -24,16 +24,28 @@ class EvidenceWindow:
     """
 
     def __init__(self, spec: RolloutSpec, evidence: Iterable[TickEvidence] = ()) -> None:
-        self.ticks = tuple(evidence)
+        self._closed = tuple(evidence)
+        self._open: TickEvidence | None = None
         self._spec = spec
         self._longest = timedelta(seconds=_longest_window_s(spec))
+
+    @property
+    def ticks(self) -> tuple[TickEvidence, ...]:
+        """What still counts, oldest first."""
+        return self._closed if self._open is None else (*self._closed, self._open)
 
     def add(self, tick: TickEvidence, state: RolloutState) -> None:
         """Append what one tick measured, and let go of what no longer counts."""
         oldest = baseline_of(state)
-        self.ticks = tuple(each for each in (*self.ticks, tick) if oldest is not None and each.at > oldest)
-        if len(self.ticks) > _LONGEST:
-            self.ticks = _compacted(self.ticks, self._moments(state), tick.at - self._longest)
+        self._closed = tuple(each for each in (*self._closed, tick) if oldest is not None and each.at > oldest)
+        self._open = None
+        if len(self._closed) > _LONGEST:
+            self._closed = _compacted(self._closed, self._moments(state), tick.at - self._longest)
+
+    def gather(self, tick: TickEvidence) -> TickEvidence:
+        """Sum up ``tick`` with what came since the last :meth:`add`; until the next one the sum counts as one tick."""
+        self._open = tick if self._open is None else _summed([self._open, tick])
+        return self._open
 
     def _moments(self, state: RolloutState) -> list[datetime]:
         """From which moments on the judge takes sums."""
@@ -42,7 +54,7 @@ class EvidenceWindow:
         return sorted(moment for moment in moments if moment is not None)
 
     def candidate_requests(self, state: RolloutState) -> int:
-        """Attempts of the candidate since the current weight is in force."""
+        """Attempts of the candidate since the current weight is in force; at weight 0 pairs of mirrored ones too."""
         if state.step_since is None:
             return 0
         measured = accumulate(self.ticks, state.step_since)

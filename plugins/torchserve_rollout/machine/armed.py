@@ -20,16 +20,24 @@ from torchserve_rollout.units import format_duration
 
 def alarmed(tick: Tick) -> Decision | None:
     """The way back, or the hold, that an alarm or the gateway's breaker demands; None while all is quiet."""
-    firing, alerts = tick.firing(AlarmAction.ROLLBACK), tick.alerts(AlarmAction.ROLLBACK)
-    breaker = tick.breaker
-    if firing or alerts or breaker:
-        reason = firing[0].sentence if firing else alerts[0].sentence if alerts else breaker
+    cause = cause_to_return(tick)
+    if cause is not None:
+        reason, ended_by = cause
         if tick.stable is None and tick.state.phase in (Phase.PROMOTING, Phase.BAKING):
             return _held_by_alarm(tick, f"{reason}; {stable_health(tick).sentence}")
-        ended_by = f"alarm:{firing[0].alarm}" if firing else f"alert:{alerts[0].name}" if alerts else "breaker"
         return tick.go(Trigger.ALARM, reason, ended_by=ended_by)
     holding = _sentences(tick, AlarmAction.HOLD)
     return _held_by_alarm(tick, holding[0]) if holding else None
+
+
+def cause_to_return(tick: Tick) -> tuple[str, str] | None:
+    """What demands the way back: the sentence, and what the state calls it; None while all is quiet."""
+    firing, alerts = tick.firing(AlarmAction.ROLLBACK), tick.alerts(AlarmAction.ROLLBACK)
+    if firing:
+        return firing[0].sentence, f"alarm:{firing[0].alarm}"
+    if alerts:
+        return alerts[0].sentence, f"alert:{alerts[0].name}"
+    return (tick.breaker, "breaker") if tick.breaker else None
 
 
 def blinded(tick: Tick) -> Decision | None:
@@ -55,9 +63,10 @@ def _held_by_alarm(tick: Tick, reason: str) -> Decision:
     return tick.go(Trigger.ALARM_HOLD, reason, pause_reasons=pauses)
 
 
-def notes(tick: Tick) -> str:
-    """What alarms that only notify have to say."""
-    return "".join(f"; {sentence} (only notified)" for sentence in _sentences(tick, AlarmAction.NOTIFY))
+def notes(tick: Tick, *actions: AlarmAction) -> str:
+    """What alarms that only notify have to say; those that ask for ``actions`` too, where these have no effect."""
+    listed = [sentence for action in (*actions, AlarmAction.NOTIFY) for sentence in _sentences(tick, action)]
+    return "".join(f"; {sentence} (only notified)" for sentence in listed)
 
 
 def _sentences(tick: Tick, action: AlarmAction) -> list[str]:

@@ -71,6 +71,8 @@ def _resume(tick: Tick, command: Command) -> RolloutState:
 
 def _promote(tick: Tick, command: Command) -> RolloutState:
     state = tick.state
+    if state.is_watched and not state.is_closing:
+        return _moved(tick, Trigger.OPERATOR_PROMOTE, command, warm_until=tick.now)
     _refuse_if_over(tick)
     if state.phase in (Phase.PENDING, Phase.PREPARING):
         raise Refusal(f"{tick.candidate} is not prepared yet")

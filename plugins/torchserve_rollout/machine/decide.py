@@ -19,6 +19,7 @@ from torchserve_rollout.machine.progressing import progressing
 from torchserve_rollout.machine.promoting import baking, promoting
 from torchserve_rollout.machine.returning import returning
 from torchserve_rollout.machine.state import Command, RolloutState
+from torchserve_rollout.machine.succeeded import succeeded
 from torchserve_rollout.machine.tick import Decision, Tick
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -33,6 +34,7 @@ _PHASES: Final[Mapping[Phase, Callable[[Tick], Decision]]] = {
     Phase.ABORTING: returning,
     Phase.ROLLING_BACK: returning,
     Phase.HELD: held,
+    Phase.SUCCEEDED: succeeded,
 }
 # A tick passes through a few phases at most (all steps of bake 0 wait for their weight to be in force).
 _MOST_MOVES: Final = 8
@@ -58,7 +60,7 @@ def decide(
     if not observation.nodes:
         return Decision(tick.state, (), _sentence(reasons, "no node is known, so nothing is decided"), obeyed.refused)
     for _ in range(_MOST_MOVES):
-        if tick.state.phase.is_terminal:
+        if tick.state.is_over:
             break
         decision = _PHASES[tick.state.phase](tick)
         has_moved = _place(decision.state) != _place(tick.state)

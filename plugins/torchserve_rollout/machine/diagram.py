@@ -45,7 +45,8 @@ def _table() -> str:
             *rows,
             f"| `{Phase.HELD}` | {Trigger.OPERATOR_RESUME} | where it was held: {resumable} |",
             "",
-            f"Nothing leaves {', '.join(f'`{phase}`' for phase in Phase if phase.is_terminal)}.",
+            f"Nothing leaves {', '.join(f'`{phase}`' for phase in Phase if not TABLE[phase])}.",
+            f"`{Phase.SUCCEEDED}` is an end too: it is left only by an alarm while the prior version is kept warm.",
             "Every pair that is not listed is refused and changes nothing.",
             "",
         ]

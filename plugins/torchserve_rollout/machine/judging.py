@@ -32,7 +32,7 @@ def judge_window(
         return None  # a first version: there is nobody to compare with, and nobody to return to
     if state.phase is Phase.PREPARING and state.baseline_since is not None:
         return judge_stable(spec, accumulate(evidence, state.baseline_since))
-    if since is None or not (state.phase.is_armed or state.phase is Phase.HELD):
+    if since is None or not (state.is_armed or state.phase is Phase.HELD):
         return None
     stable_since = judged_since(baseline_of(state), spec) if state.weight_pct >= 100 else None
     ledger = accumulate(evidence, since, stable_since=stable_since)

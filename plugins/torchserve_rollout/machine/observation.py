@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torchserve_rollout.machine.actions import ActionResult
 from torchserve_rollout.machine.alerts import Alert
-from torchserve_rollout.model import NodeName, NodeStatus
+from torchserve_rollout.model import NodeName, NodeStatus, RolloutId, VersionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,14 @@ class GateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Successor:
+    """A later rollout of the same model, and the versions it needs."""
+
+    rollout_id: RolloutId
+    versions: frozenset[VersionName]
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """The world at one tick.
 
@@ -41,6 +49,10 @@ class Observation:
     """Why the candidate's archive cannot be used (missing, digest differs); empty when it can."""
     alerts: tuple[Alert, ...] = ()
     """Alerts about the candidate that fire now, judged elsewhere."""
+    successor: Successor | None = None
+    """The rollout that came after this one; looked for after success only."""
+    stable_in_flight: int | None = None
+    """Requests in flight on stable, as the gateways count them; None when they cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Phase(Word):
     HELD = "HELD"
     """Frozen; a person is needed."""
     SUCCEEDED = "SUCCEEDED"
-    """The candidate is the default; it is now the stable version."""
+    """The candidate is the default and the stable version; alarms are armed while the prior version is kept warm."""
     ABORTED = "ABORTED"
     """Stopped before promotion; the stable version has all traffic."""
     ROLLED_BACK = "ROLLED_BACK"
@@ -35,7 +35,7 @@ class Phase(Word):
 
     @property
     def is_terminal(self) -> bool:
-        """Nothing leaves this phase."""
+        """The rollout has ended. Nothing leaves this phase but a late alarm, and that only SUCCEEDED."""
         return self in TERMINAL
 
     @property

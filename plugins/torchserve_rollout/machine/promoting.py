@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from torchserve_rollout.analysis.verdict import Verdict
 from torchserve_rollout.machine.actions import Action
@@ -117,5 +118,5 @@ def _close(tick: Tick) -> Decision:
         return tick.stay(state, actions, f"{tick.candidate} is accepted; the traffic policy is being removed")
     is_watched = final_bake_of(tick.spec, tick.stable) > 0
     baked = f" and baked {format_duration(round(tick.elapsed_s(state.phase_since)))}" if is_watched else ""
-    kept = f"; {tick.stable} stays loaded" if tick.stable else ""
-    return tick.go(Trigger.BAKED, f"{tick.candidate} is live on every node{baked}{kept}")
+    warm_until = tick.now + timedelta(seconds=tick.spec.keep_prior) if tick.stable else None
+    return tick.go(Trigger.BAKED, f"{tick.candidate} is live on every node{baked}", warm_until=warm_until)

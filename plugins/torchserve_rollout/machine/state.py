@@ -51,11 +51,28 @@ class RolloutState:
     quiet_ticks: int = 0
     """On the way back: consecutive ticks in which the candidate had no request in flight."""
     is_closing: bool = False
-    """All is done but for removing the traffic policy."""
+    """All is done but for removing the traffic policy; after success, but for letting the prior version go."""
     is_bake_waived: bool = False
     """A person ended the final bake early."""
+    warm_until: datetime | None = None
+    """After success: until when alarms stay armed and the prior version is kept warm; None once it was let go."""
     ended_by: str = ""
     """What caused the way back: ``alarm:<name>``, ``operator``, ``prepare``, ``breaker``; empty while all is well."""
+
+    @property
+    def is_watched(self) -> bool:
+        """It succeeded, and the prior version has not been let go."""
+        return self.phase is Phase.SUCCEEDED and self.warm_until is not None
+
+    @property
+    def is_armed(self) -> bool:
+        """Alarms can turn the rollout round."""
+        return self.phase.is_armed or (self.is_watched and not self.is_closing)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is left to do."""
+        return self.phase.is_terminal and not self.is_watched
 
     def evolve(self, **changes: Any) -> RolloutState:
         """A copy with some fields changed."""

@@ -74,7 +74,10 @@ TABLE: Final[Mapping[Phase, Mapping[Trigger, Phase]]] = {
         T.OPERATOR_ROLLBACK: P.ROLLING_BACK,
         T.GIVEN_UP: P.FAILED,
     },
-    P.SUCCEEDED: {},
+    P.SUCCEEDED: {
+        T.ALARM: P.ROLLING_BACK,  # only while the prior version is kept warm
+        T.OPERATOR_PROMOTE: P.SUCCEEDED,  # the prior version is let go now
+    },
     P.ABORTED: {},
     P.ROLLED_BACK: {},
     P.FAILED: {},

@@ -11,7 +11,8 @@ from torchserve_rollout.model import Outcome, Role, VersionName
 from torchserve_rollout.signals.scrape import Increments
 from torchserve_rollout.signals.source import Cohorts
 
-CANDIDATE_ROLES = (Role.CANDIDATE,)
+# Once it has succeeded no policy names the candidate: it serves as the default.
+CANDIDATE_ROLES = (Role.CANDIDATE, Role.DEFAULT)
 # Failovers and explicit calls are no random sample of the traffic; without a policy stable serves as the default.
 STABLE_ROLES = (Role.STABLE, Role.DEFAULT)
 Side = Callable[[VersionName, Sequence[Role]], Sample | None]

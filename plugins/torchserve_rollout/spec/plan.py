@@ -82,7 +82,7 @@ def plan(spec: RolloutSpec, stable: VersionName | None, candidate: VersionName) 
     if stable is not None:
         sentence = (
             f"{candidate} takes all requests for {format_duration(bake_s)}; "
-            f"{stable} stays loaded and the alarms stay armed"
+            f"{stable} stays loaded and the alarms stay armed{_kept(spec)}"
         )
         planned.append(PlannedStep("final bake", 100.0, bake_s, 0, start_s, sentence))
     return Plan(
@@ -175,6 +175,10 @@ def _prepare(spec: RolloutSpec, candidate: VersionName) -> Iterator[PlannedStep]
         yield PlannedStep("gate", 0.0, 0.0, 0, 0.0, f"{gate.probe} must score at least {gate.min_score:g}")
 
 
+def _kept(spec: RolloutSpec) -> str:
+    return f", then for {format_duration(spec.keep_prior)} more" if spec.keep_prior else ""
+
+
 def _warnings(spec: RolloutSpec, stable: VersionName | None) -> Iterator[str]:
     if stable is None:
         if spec.steps:
@@ -210,4 +214,5 @@ def _warnings(spec: RolloutSpec, stable: VersionName | None) -> Iterator[str]:
                     "are warm-up: nothing is judged before its bake is over"
                 )
     if not spec.final_bake:
-        yield "no final_bake: after promotion no alarm can set the default back"
+        late = "" if spec.keep_prior else ", and with keep_prior: 0s no alarm can set the default back"
+        yield f"no final_bake: from its promotion on nobody answers what the new version cannot{late}"

@@ -198,6 +198,7 @@ class RolloutSpec(Frozen):
     strategy: Strategy = Strategy.CANARY
     steps: tuple[StepSpec, ...] = ()
     final_bake: DurationS = 0.0
+    keep_prior: DurationS = 3600.0
     failover: Failover = Failover.STABLE
     sticky: StickySpec | None = None
     cohort: CohortSpec | None = None

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from torchserve_rollout.analysis.samples import TickEvidence
 from torchserve_rollout.analysis.verdict import AlarmVerdict
 from torchserve_rollout.errors import NotFoundError, RolloutInProgress
+from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import Command, CommandKind, RolloutState
 from torchserve_rollout.model import ModelName, RolloutId, VersionName
 from torchserve_rollout.spec.schema import RolloutSpec
@@ -110,6 +111,21 @@ class Journal:
         with self._engine.connect() as connection:
             return [_record(row) for row in connection.execute(query)]
 
+    def watched_rollouts(self) -> list[RolloutRecord]:
+        """Those that succeeded and still keep their prior version warm, oldest first."""
+        table = tables.rollouts
+        query = select(table).where(table.c.phase == Phase.SUCCEEDED.value, table.c.warm_until.is_not(None))
+        with self._engine.connect() as connection:
+            return [_record(row) for row in connection.execute(query.order_by(table.c.created_at))]
+
+    def successor(self, record: RolloutRecord) -> RolloutRecord | None:
+        """The latest rollout of the same model, if it began after ``record``."""
+        table = tables.rollouts
+        later = select(table).where(table.c.model == record.model, table.c.created_at > record.created_at)
+        with self._engine.connect() as connection:
+            row = connection.execute(later.order_by(table.c.created_at.desc()).limit(1)).first()
+        return None if row is None else _record(row)
+
     def highest_epoch(self, model: ModelName) -> int:
         """The highest traffic epoch any rollout of ``model`` used; 0 when there was none."""
         table = tables.rollouts
@@ -128,7 +144,8 @@ class Journal:
                 .where(tables.rollouts.c.id == state.rollout_id)
                 .values(
                     **_standing(state, tick.alarms, tick.sentence),
-                    ended_at=tick.at if state.phase.is_terminal else None,
+                    # A late alarm opens a rollout again; the index lets it only while no other one is open.
+                    ended_at=func.coalesce(tables.rollouts.c.ended_at, tick.at) if state.phase.is_terminal else None,
                 )
             )
             _append(connection, tick.at, state, tick.events)
@@ -203,6 +220,13 @@ class Journal:
             row = connection.execute(query).first()
         return None if row is None else _completed(row)
 
+    def workers_of(self, model: ModelName, version: VersionName) -> int | None:
+        """With how many workers ``version`` last was the live one; None when it never was."""
+        table = tables.completed
+        query = select(table.c.workers).where(table.c.model == model, table.c.version == version)
+        with self._engine.connect() as connection:
+            return connection.execute(query.order_by(table.c.seq.desc()).limit(1)).scalar()
+
     def homes(self) -> list[CompletedVersion]:
         """The last completed version of every model."""
         table = tables.completed
@@ -214,6 +238,7 @@ class Journal:
 def _standing(state: RolloutState, alarms: tuple[AlarmVerdict, ...], sentence: str) -> dict[str, Any]:
     return {
         "phase": state.phase.value,
+        "warm_until": state.warm_until,
         "state": state_to_json(state),
         "sentence": sentence,
         "alarms": _ALARMS.dump_python(alarms, mode="json"),

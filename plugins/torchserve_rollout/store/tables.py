@@ -56,6 +56,7 @@ rollouts = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_by", String(200), nullable=False),
     Column("ended_at", UtcDateTime),
+    Column("warm_until", UtcDateTime),
     Column("phase", String(20), nullable=False),
     Column("state", JSON, nullable=False),
     Column("sentence", Text, nullable=False),

@@ -114,11 +114,15 @@ class Driven:
         # What a controller holds in memory is lost with it.
         self.world.gates, self.world.results = None, ()
 
-        def tell(state: RolloutState, sentence: str) -> None:
-            self.told.append(sentence)
+        def tell(state: RolloutState, sentence: str, alarm: str = "") -> None:
+            self.told.append(f"{alarm} fires: {sentence}" if alarm else sentence)
 
         record = self.journal.rollout(self.id)
         return RolloutTick(record, self.journal, self.eyes, self.hands, WorldClock(self.world), tell)
+
+    def restart_controller(self) -> None:
+        """The next tick is that of a new process, which knows only the journal."""
+        self._tick = self._new_controller()
 
     @property
     def state(self) -> RolloutState:
@@ -129,7 +133,7 @@ class Driven:
             self._tick.run()
         except Killed:
             self.deaths += 1
-            self._tick = self._new_controller()
+            self.restart_controller()
         self.world.pass_time()
 
     def ask(self, kind: CommandKind) -> None:

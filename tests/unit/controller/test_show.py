@@ -34,12 +34,12 @@ def explained(directory: Path, spec: RolloutSpec, bad_share: float) -> tuple[Dri
 def test_a_rollback_is_explained_by_the_alarm_that_fired_with_its_numbers(tmp_path: Path) -> None:
     _, sentence, alarm = explained(tmp_path, spec_of(), bad_share=0.5)
     assert alarm == "errors"
-    assert "error_rate is 50 %" in sentence and "of stable" in sentence
+    assert "error_rate is 50 %" in sentence and "stable has" in sentence
 
 
 def test_a_success_is_explained_by_its_last_decision(tmp_path: Path) -> None:
     driven, sentence, alarm = explained(tmp_path, spec_of(), bad_share=0.0)
-    assert (sentence, alarm) == (driven.state.reason, None)
+    assert (sentence, alarm) == (f"{driven.state.reason}; 1.0 is kept warm for 1h more, alarms are armed", None)
 
 
 def test_an_abort_by_a_person_names_the_person(tmp_path: Path) -> None:

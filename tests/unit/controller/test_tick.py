@@ -47,7 +47,7 @@ def test_a_good_rollout_is_told_from_its_journal(tmp_path: Path) -> None:
     home = driven.journal.last_completed(driven.state.model)
     assert home is not None and home.version == V2
     assert driven.journal.rollout(driven.id).ended_at is not None
-    assert driven.told[-1] == driven.state.reason
+    assert driven.told[-1] == f"{driven.state.reason}; 1.0 is kept warm for 1h more, alarms are armed"
 
 
 def test_a_quiet_tick_writes_no_line(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def _ticked(run: Run, acts: int | None, command: CommandKind | None) -> None:
         assert run.state.phase in BACK
         for name, weight in _weights(run).items():
             assert weight <= weights_before[name], f"the weight on {name} rose on the way back"
-    if before.phase.is_terminal:
+    if before.is_over:
         assert decision.state.phase is before.phase and not decision.actions
     # A first version that is given up has nobody to hand its requests to.
     assert not run.world.faults or run.state.stable is None
@@ -114,12 +114,13 @@ def _weights(run: Run) -> dict[str, float]:
     st.integers(0, 30),
     st.sampled_from(["unregister", "keep"]),
     st.sampled_from(["0s", "5s"]),
+    st.sampled_from(["0s", "5s"]),
     st.sampled_from([V1, V1, V1, None]),
 )
 def test_every_rollout_ends_or_waits_for_a_person(
-    events: list[Event], quiet_ticks: int, on_abort: str, final_bake: str, stable: VersionName | None
+    events: list[Event], quiet_ticks: int, on_abort: str, final_bake: str, keep_prior: str, stable: VersionName | None
 ) -> None:
-    spec = spec_of(on_abort=on_abort, final_bake=final_bake)
+    spec = spec_of(on_abort=on_abort, final_bake=final_bake, keep_prior=keep_prior)
     run = run_of(world_of("a", "b", stable=stable), spec, stable)
     for _ in range(quiet_ticks):
         _ticked(run, None, None)
@@ -132,7 +133,7 @@ def test_every_rollout_ends_or_waits_for_a_person(
     _calm(run)
     for _ in range(400):
         is_paused = bool(run.state.pause_reasons) and run.state.phase not in BACK
-        if run.state.phase.is_terminal or run.state.phase is Phase.HELD or is_paused:
+        if run.state.is_over or run.state.phase is Phase.HELD or is_paused:
             break
         _ticked(run, None, None)
     else:
@@ -151,5 +152,7 @@ def _assert_world_fits(run: Run) -> None:
         if wished is not None:
             assert node.default == wished
         assert node.policy is None
+        if phase is Phase.SUCCEEDED and V1 in node.versions:
+            assert not node.versions[V1].min_workers
         if phase in (Phase.ABORTED, Phase.ROLLED_BACK) and run.spec.on_abort == "unregister":
             assert V2 not in node.versions

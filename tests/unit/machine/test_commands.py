@@ -58,7 +58,7 @@ ALLOWED = {
     Phase.ABORTING: set(),
     Phase.ROLLING_BACK: set(),
     Phase.HELD: {RESUME, PROMOTE, ABORT, ROLLBACK},
-    Phase.SUCCEEDED: set(),
+    Phase.SUCCEEDED: {PROMOTE},
     Phase.ABORTED: set(),
     Phase.ROLLED_BACK: set(),
 }

@@ -21,7 +21,7 @@ from torchserve_rollout.machine.actions import (
     Unregister,
 )
 from torchserve_rollout.machine.decide import Decision, decide
-from torchserve_rollout.machine.observation import GateResult, Observation
+from torchserve_rollout.machine.observation import GateResult, Observation, Successor
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import Command, CommandKind, RolloutState
 from torchserve_rollout.model import (
@@ -93,6 +93,7 @@ class World:
     gate_score: float = 1.0
     gates: tuple[GateResult, ...] | None = None
     archive_problem: str = ""
+    successor: Successor | None = None
     requests_per_tick: int = 10
     fails: Callable[[Action], str] = lambda action: ""
     permanent: bool = False
@@ -124,6 +125,8 @@ class World:
                 node.versions[action.version] = Version()
                 node.default = node.default or action.version
             case Scale():
+                if action.workers == 0 and node.in_flight.get(action.version):
+                    self.faults.append(f"stopped {action.version} with requests in flight")
                 node.versions[action.version].min_workers = action.workers
                 node.versions[action.version].ready_in = self.slow
             case Probe():
@@ -202,6 +205,8 @@ class World:
             gates=self.gates,
             candidate_requests=candidate_requests,
             archive_problem=self.archive_problem,
+            successor=self.successor,
+            stable_in_flight=sum(node.in_flight.get(V1, 0) for node in self.nodes.values()),
         )
 
     def _status(self, name: NodeName, node: Node) -> NodeStatus:
@@ -287,6 +292,14 @@ class Run:
                 return self
             self.tick()
         raise AssertionError(f"stands in {self.state.phase} after {limit} ticks: {self.decisions[-1].reason}")
+
+    def until_over(self, limit: int = 100) -> Run:
+        """Tick until nothing is left to do, not even to watch."""
+        for _ in range(limit):
+            if self.state.is_over:
+                return self
+            self.tick()
+        raise AssertionError(f"not over after {limit} ticks: {self.decisions[-1].reason}")
 
     def until_weight(self, weight_pct: float) -> Run:
         """Tick until the candidate's weight is in force everywhere."""

@@ -32,7 +32,7 @@ def test_a_canary_is_laid_out_step_by_step() -> None:
         "  +0s      step 1      5 % of the requests go to 2.0 for 1m and 100 requests",
         "  +1m      step 2      50 % of the requests go to 2.0 for 10m",
         "  +11m     promote     2.0 becomes the default version on every node",
-        "  +11m     final bake  2.0 takes all requests for 30m; 1.0 stays loaded and the alarms stay armed",
+        "  +11m     final bake  2.0 takes all requests for 30m; 1.0 stays loaded and the alarms stay armed, then for 1h more",
         "  alarm    errors: error_rate at most 1 % worse than stable, then rollback",
     )
 
@@ -56,7 +56,12 @@ def test_all_at_once_has_no_steps() -> None:
     ("changes", "warning"),
     [
         ({"alarms": []}, "no alarms: only the gateway's breaker can stop a bad version"),
-        ({"final_bake": 0}, "no final_bake: after promotion no alarm can set the default back"),
+        ({"final_bake": 0}, "no final_bake: from its promotion on nobody answers what the new version cannot"),
+        (
+            {"final_bake": 0, "keep_prior": 0},
+            "no final_bake: from its promotion on nobody answers what the new version cannot, "
+            "and with keep_prior: 0s no alarm can set the default back",
+        ),
         ({"steps": [{"weight": 5.0}]}, "the last step is 5 %: promotion is a jump from there to 100 %"),
         (
             {"steps": [{"weight": 50.0, "min_requests": 10}]},

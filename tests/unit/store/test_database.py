@@ -36,6 +36,7 @@ def test_a_journal_of_an_earlier_release_is_brought_up_to_date_with_what_it_hold
     Journal(engine).create(new_record(), "accepted")
     with engine.begin() as connection:  # as release 0001 left it
         connection.execute(text("ALTER TABLE rollouts DROP COLUMN sentence"))
+        connection.execute(text("ALTER TABLE rollouts DROP COLUMN warm_until"))
         connection.execute(text("DROP TABLE alerts"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
