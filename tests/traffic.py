@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import requests
+from http.client import HTTPConnection, HTTPException, IncompleteRead
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,9 @@ class Answer:
     is_failover: bool
     latency_s: float
     text: str
+    is_broken: bool = False
+    """The answer began and did not end; ``text`` is what came of it."""
+    request: bytes = b""
 
 
 @dataclass(slots=True)
@@ -31,7 +35,7 @@ class TrafficLog:
     @property
     def failed(self) -> list[Answer]:
         """The answers no user should have had."""
-        return [answer for answer in self.answers if answer.status != 200]
+        return [answer for answer in self.answers if answer.status != 200 or answer.is_broken]
 
     @property
     def failovers(self) -> int:
@@ -43,7 +47,10 @@ class TrafficLog:
 
 
 class Traffic:
-    """Users asking until ``stop`` or until ``count`` requests were sent, whichever comes first."""
+    """Users asking until ``stop`` or until ``count`` requests were sent, whichever comes first.
+
+    Each user has one connection and asks again as soon as the answer is there. ``bodies`` are sent in turn.
+    """
 
     def __init__(
         self,
@@ -52,13 +59,13 @@ class Traffic:
         *,
         count: int,
         users: int = 8,
-        body: bytes = b"x",
+        bodies: Sequence[bytes] = (b"x",),
         timeout_s: float = 60.0,
     ) -> None:
         self.log = TrafficLog()
-        self._url = url
+        self._url = urlsplit(url)
         self._headers = headers
-        self._body = body
+        self._bodies = itertools.cycle(bodies)
         self._timeout_s = timeout_s
         self._left = count
         self._lock = threading.Lock()
@@ -88,28 +95,37 @@ class Traffic:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _take(self) -> bool:
+    def _take(self) -> bytes | None:
         with self._lock:
             self._left -= 1
-            return self._left >= 0
+            return next(self._bodies) if self._left >= 0 else None
 
     def _ask_on(self) -> None:
-        with requests.Session() as session:
-            while not self._stop.is_set() and self._take():
-                answer = self._ask(session)
+        assert self._url.hostname is not None
+        connection = HTTPConnection(self._url.hostname, self._url.port, timeout=self._timeout_s)
+        try:
+            while not self._stop.is_set() and (body := self._take()) is not None:
+                answer = self._ask(connection, body)
                 with self._lock:
                     self.log.answers.append(answer)
+        finally:
+            connection.close()
 
-    def _ask(self, session: requests.Session) -> Answer:
+    def _ask(self, connection: HTTPConnection, body: bytes) -> Answer:
+        """One request; the connection opens (again) by itself."""
         began = time.monotonic()
         try:
-            response = session.post(self._url, data=self._body, headers=self._headers(), timeout=self._timeout_s)
-        except requests.RequestException as error:
-            return Answer(0, "", False, time.monotonic() - began, repr(error))
-        return Answer(
-            status=response.status_code,
-            version=response.headers.get("x-model-version", ""),
-            is_failover=response.headers.get("x-rollout-failover") == "1",
-            latency_s=time.monotonic() - began,
-            text=response.text,
-        )
+            connection.request("POST", self._url.path, body, dict(self._headers()))
+            response = connection.getresponse()
+            status, version = response.status, response.getheader("x-model-version", "")
+            is_failover = response.getheader("x-rollout-failover") == "1"
+            try:
+                content, is_broken = response.read(), False
+            except IncompleteRead as broken:
+                content, is_broken = broken.partial, True
+                connection.close()
+        except (OSError, HTTPException) as error:
+            connection.close()
+            return Answer(0, "", False, time.monotonic() - began, repr(error), request=body)
+        latency_s = time.monotonic() - began
+        return Answer(status, version, is_failover, latency_s, content.decode(errors="replace"), is_broken, body)

@@ -38,6 +38,35 @@ def test_a_good_candidate_is_promoted_and_becomes_the_stable_version(product: Pr
     assert product.cli("watch", MODEL, "--timeout", "5s").code == 0
 
 
+@pytest.mark.parametrize(
+    ("weight", "fault", "arguments"),
+    [(5, "raise", {}), (50, "slow", {"seconds": 3.0}), (100, "hang", {})],
+    ids=["raises at 5 %", "answers slowly at 50 %", "hangs when it is the default already"],
+)
+def test_a_candidate_that_goes_bad_is_taken_back_by_itself_and_no_user_notices(
+    product: Product, weight: int, fault: str, arguments: dict[str, float]
+) -> None:
+    stable = product.default_version()
+    version = f"bad-{weight}"
+    product.package(version)
+    waiting: dict[str, Any] = {"steps": [{"weight": weight, "bake": "10m"}]}
+    if weight == 100:
+        waiting: dict[str, Any] = {"steps": [{"weight": 50, "bake": "0s"}], "final_bake": "10m"}
+    with product.traffic(100_000) as traffic:
+        product.start(version, waiting)
+        phase = "BAKING" if weight == 100 else "PROGRESSING"
+        product.wait_for(f"weight {weight}", lambda seen: seen["weight_pct"] == weight and seen["phase"] == phase)
+        product.turn(version, fault, arguments=arguments)
+        ended = product.wait_for_end()
+
+    assert traffic.log.failed == []
+    assert ended["phase"] == ("ROLLED_BACK" if weight == 100 else "ABORTED")
+    assert ended["reason"]
+    assert product.default_version() == stable
+    assert version not in product.versions()
+    assert product.policy() is None
+
+
 def abort_with_the_cli(product: Product) -> None:
     assert product.cli("abort", MODEL, "--reason", "on a hunch").code == 0
 

@@ -7,9 +7,12 @@ Its behaviour is read anew for every request from a small JSON file named in mod
     {"mode": "raise"}                 raise in the handler: TorchServe answers 503
     {"mode": "exit", "code": 1}       end the process at once, as a crash would
     {"mode": "memory_error"}          run out of memory: TorchServe answers 507
-    {"mode": "hang"}                  never answer
+    {"mode": "hang"}                  do not answer as long as the file says so
     {"mode": "slow", "seconds": 2.5}  answer late
     {"mode": "status", "code": 500}   answer with that status
+    {"mode": "refuse", "code": 500}   raise TorchServe's PredictionException with that status
+    {"mode": "poison"}                raise if the request's body is b"poison", and with it fail the whole batch
+    {"mode": "stream", "then": "exit"}  begin a streaming answer, then raise, exit or hang
     {"mode": "empty"}                 answer with an empty text
     {"mode": "text", "text": "…"}     answer with that text
 
@@ -27,7 +30,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-HANG_S = 3600.0
+from ts.handler_utils.utils import send_intermediate_predict_response
+from ts.utils.util import PredictionException
+
+LOOK_AGAIN_S = 0.02
 
 
 class FaultyHandler:
@@ -40,7 +46,7 @@ class FaultyHandler:
         self.text = str(config.get("text", "all is well"))
         self.version = str(context.manifest["model"]["modelVersion"])
         self.requests = 0
-        self._misbehave({"mode": self._fault().get("load", "ok")})
+        self._misbehave(self._fault(), "load")
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[str]:
         """One answer for each request of the batch."""
@@ -50,6 +56,10 @@ class FaultyHandler:
         fault = self._fault()
         text = self.text
         if self._is_due(fault, item):
+            if fault.get("mode") == "stream":
+                part = json.dumps({"version": self.version}) + "\n"
+                send_intermediate_predict_response([part], context.request_ids, "ok", 200, context)
+                self._misbehave(fault, "then")
             self._misbehave(fault)
             text = {"empty": "", "text": str(fault.get("text", ""))}.get(str(fault.get("mode")), text)
             if fault.get("mode") == "status":
@@ -67,26 +77,36 @@ class FaultyHandler:
     def _is_due(self, fault: dict[str, Any], item: dict[str, Any]) -> bool:
         if fault.get("spare_probes") and _has_seed(item):
             return False
+        if fault.get("mode") == "poison":
+            return bool(_body(item) == b"poison")
         share = float(fault.get("share", 1.0))
         self.requests += 1
         return int(self.requests * share) > int((self.requests - 1) * share)
 
-    def _misbehave(self, fault: dict[str, Any]) -> None:
-        mode = fault.get("mode")
-        if mode == "raise":
+    def _misbehave(self, fault: dict[str, Any], key: str = "mode") -> None:
+        mode = fault.get(key)
+        if mode in ("raise", "poison"):
             raise ValueError("told to raise")
         if mode == "runtime_error":
             raise RuntimeError("told to raise a RuntimeError, which TorchServe treats apart while loading")
         if mode == "memory_error":
             raise MemoryError("told to run out of memory")
+        if mode == "refuse":
+            raise PredictionException("told to refuse", int(fault.get("code", 500)))
         if mode == "exit":
             os._exit(int(fault.get("code", 1)))
-        if mode in ("hang", "slow"):
-            time.sleep(HANG_S if mode == "hang" else float(fault.get("seconds", 1.0)))
+        if mode == "slow":
+            time.sleep(float(fault.get("seconds", 1.0)))
+        while mode == "hang" and self._fault().get(key) == "hang":
+            time.sleep(LOOK_AGAIN_S)
+
+
+def _body(item: dict[str, Any]) -> Any:
+    return item.get("body", item.get("data", item))
 
 
 def _has_seed(item: dict[str, Any]) -> bool:
-    body = item.get("body", item.get("data", item))
+    body = _body(item)
     if isinstance(body, bytes | bytearray | str):
         try:
             body = json.loads(body)
