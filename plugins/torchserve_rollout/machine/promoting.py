@@ -119,4 +119,9 @@ def _close(tick: Tick) -> Decision:
     is_watched = final_bake_of(tick.spec, tick.stable) > 0
     baked = f" and baked {format_duration(round(tick.elapsed_s(state.phase_since)))}" if is_watched else ""
     warm_until = tick.now + timedelta(seconds=tick.spec.keep_prior) if tick.stable else None
-    return tick.go(Trigger.BAKED, f"{tick.candidate} is live on every node{baked}", warm_until=warm_until)
+    return tick.go(
+        Trigger.BAKED,
+        f"{tick.candidate} is live on every node{baked}",
+        warm_until=warm_until,
+        pause_reasons=frozenset(),
+    )

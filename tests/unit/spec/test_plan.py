@@ -32,7 +32,8 @@ def test_a_canary_is_laid_out_step_by_step() -> None:
         "  +0s      step 1      5 % of the requests go to 2.0 for 1m and 100 requests",
         "  +1m      step 2      50 % of the requests go to 2.0 for 10m",
         "  +11m     promote     2.0 becomes the default version on every node",
-        "  +11m     final bake  2.0 takes all requests for 30m; 1.0 stays loaded and the alarms stay armed, then for 1h more",
+        "  +11m     final bake  2.0 takes all requests for 30m; 1.0 stays loaded and the alarms stay armed, "
+        "then for 1h more",
         "  alarm    errors: error_rate at most 1 % worse than stable, then rollback",
     )
 
