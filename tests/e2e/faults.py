@@ -103,6 +103,7 @@ WITH_LUCKY_ONES = ("5 consecutive failures", "10 failures in the last 20 attempt
 FAULTS = (
     Fault("raises", turns("raise"), ("model_error",)),
     Fault("raises a PredictionException 500", turns("refuse", code=500), ("model_error",)),
+    Fault("answers with status 500", turns("status", code=500), ("model_error",)),
     Fault("exits", turns("exit"), ("worker_died",)),
     Fault("runs out of memory", turns("memory_error"), ("out_of_memory",)),
     Fault("hangs", turns("hang"), ("timeout",), deadline_s=SHORT_S),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.faults import FAULTS, STABLE, USERS, Candidate, Counts, Fault, package
+from tests.e2e.faults import FAULTS, MODEL, STABLE, USERS, Candidate, Counts, Fault, package
 from tests.torchserve_process import TorchServeProcess, wait_until
 from tests.traffic import Answer
 
@@ -96,6 +96,7 @@ def test_a_policy_with_the_defaults_takes_it_out(candidate: Candidate) -> None:
     assert shown["breakers_open"][version]["reason"].startswith(fault.stopped_by)
     assert shown["effective_weights"] == {STABLE: 100.0, version: 0.0}
     assert (candidate.counts() - before).trips(version) == 1
+    assert candidate.server.metric("ts_rollout_breaker_open", model=MODEL, version=version) == 1
     broken = [answer for answer in traffic.log.answers if answer.is_broken]
     assert traffic.log.failed == broken
     # One for each failure that the breaker waits for, and those that were under way when it opened.

@@ -51,7 +51,7 @@ def test_a_candidate_that_goes_bad_is_taken_back_by_itself_and_no_user_notices(
     product.package(version)
     waiting: dict[str, Any] = {"steps": [{"weight": weight, "bake": "10m"}]}
     if weight == 100:
-        waiting: dict[str, Any] = {"steps": [{"weight": 50, "bake": "0s"}], "final_bake": "10m"}
+        waiting = {"steps": [{"weight": 50, "bake": "0s"}], "final_bake": "10m"}
     with product.traffic(100_000) as traffic:
         product.start(version, waiting)
         phase = "BAKING" if weight == 100 else "PROGRESSING"
