@@ -50,6 +50,7 @@ def judge(
     catalogue: Mapping[str, Signal] = CATALOGUE,
     recent: Mapping[float, Mapping[str, Measurement]] = _NOTHING,
     clock: AlarmClock = NO_CLOCK,
+    share: float = 1.0,
 ) -> Judgement:
     """Every alarm of ``spec`` on the measurements of one window.
 
@@ -63,11 +64,17 @@ def judge(
     Args:
         recent: for each ``window`` of an alarm, in seconds, the measurements of that much time.
         clock: what time it is, and since when plain rules are broken.
+        share: how much of the window's chance of a false alarm this look at it may use up, 0–1.
     """
-    shared = _Shared(spec, is_bake_over, catalogue, clock)
+    shared = _Shared(spec, is_bake_over, catalogue, clock, share)
     alarms = tuple(
         shared.judge(alarm, ledger if alarm.window is None else recent.get(alarm.window, {})) for alarm in spec.alarms
     )
+    return judgement_of(alarms)
+
+
+def judgement_of(alarms: tuple[AlarmVerdict, ...]) -> Judgement:
+    """What the alarms say together; rehearsals do not count."""
     counting = tuple(alarm for alarm in alarms if not alarm.is_dry_run)
     return Judgement(worst(alarm.verdict for alarm in counting), alarms, _summary(counting), JUDGE)
 
@@ -80,6 +87,7 @@ class _Shared:
     is_bake_over: bool
     catalogue: Mapping[str, Signal]
     clock: AlarmClock
+    share: float
 
     def judge(self, alarm: AlarmSpec, ledger: Mapping[str, Measurement]) -> AlarmVerdict:
         """One alarm on what was measured for it."""
@@ -103,7 +111,7 @@ class _Shared:
         bounds = list(bounds_of(case))
         if not bounds:
             return case.verdict(Verdict.INCONCLUSIVE, f"{case.seen()}, which says nothing yet")
-        needed = math.log(self._tests * self._windows * len(bounds) / (1 - case.alarm.confidence))
+        needed = math.log(self._tests * self._windows * len(bounds) / self.share / (1 - case.alarm.confidence))
         proven = max((bound for bound in bounds if bound.log_e >= needed), key=lambda bound: bound.log_e, default=None)
         if proven is not None and proven.log_e == math.inf:
             return self._broken(case, proven)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from torchserve_rollout.analysis.samples import Pairs, Rate, TickEvidence, accumulate
-from torchserve_rollout.machine.judging import baseline_of, judged_since
+from torchserve_rollout.machine.judging import baseline_of, judged_since, stretch_after_success
 from torchserve_rollout.machine.state import RolloutState
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -40,16 +40,17 @@ class EvidenceWindow:
         self._closed = tuple(each for each in (*self._closed, tick) if oldest is not None and each.at > oldest)
         self._open = None
         if len(self._closed) > _LONGEST:
-            self._closed = _compacted(self._closed, self._moments(state), tick.at - self._longest)
+            self._closed = _compacted(self._closed, self._moments(state, tick.at), tick.at - self._longest)
 
     def gather(self, tick: TickEvidence) -> TickEvidence:
         """Sum up ``tick`` with what came since the last :meth:`add`; until the next one the sum counts as one tick."""
         self._open = tick if self._open is None else _summed([self._open, tick])
         return self._open
 
-    def _moments(self, state: RolloutState) -> list[datetime]:
+    def _moments(self, state: RolloutState, now: datetime) -> list[datetime]:
         """From which moments on the judge takes sums."""
-        begun = (state.step_since, state.baseline_since)
+        stretch = stretch_after_success(state, now)
+        begun = (state.step_since, state.baseline_since, stretch.begun if stretch else None)
         moments = {*begun, *(judged_since(each, self._spec) for each in begun)}
         return sorted(moment for moment in moments if moment is not None)
 

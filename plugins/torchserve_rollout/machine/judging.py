@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from torchserve_rollout.analysis.before import judge_stable, relaxed
-from torchserve_rollout.analysis.judge import AlarmClock, judge
+from torchserve_rollout.analysis.judge import AlarmClock, judge, judgement_of
 from torchserve_rollout.analysis.samples import TickEvidence, accumulate
 from torchserve_rollout.analysis.verdict import Judgement, Verdict
 from torchserve_rollout.machine.phases import Phase
@@ -16,6 +17,9 @@ from torchserve_rollout.spec.metric import signal_of
 from torchserve_rollout.spec.plan import final_bake_of, mirror_share, steps_of
 from torchserve_rollout.spec.schema import RolloutSpec
 from torchserve_rollout.spec.signals import Asked
+
+_STRETCH_S: Final = 600.0
+_PROMOTED: Final = frozenset({Phase.PROMOTING, Phase.BAKING, Phase.SUCCEEDED})
 
 
 def judge_window(
@@ -42,7 +46,52 @@ def judge_window(
     }
     spec = relaxed(_armed(spec, state), state.baselines)
     clock = AlarmClock(now, state.broken_since)
-    return judge(spec, ledger, is_bake_over=is_bake_over(state, spec, now), recent=recent, clock=clock)
+    is_over, whole = is_bake_over(state, spec, now), _share_of_whole(state, spec)
+    judged = judge(spec, ledger, is_bake_over=is_over, recent=recent, clock=clock, share=whole)
+    stretch = stretch_after_success(state, now)
+    if stretch is None:
+        return judged
+    begun = max(since, stretch.begun)
+    ledger = accumulate(evidence, begun, stable_since=stable_since)
+    return _with_stretch(spec, judged, judge(spec, ledger, recent=recent, clock=clock, share=stretch.share))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Part of the time after success, judged by itself with its ``share`` of the chance of a false alarm."""
+
+    begun: datetime
+    share: float
+
+
+def stretch_after_success(state: RolloutState, now: datetime) -> Stretch | None:
+    """The stretch that ``now`` lies in; None while nothing is watched.
+
+    A fault that begins hours after success would drown in all that went well before. So after success every ten
+    minutes are also judged by themselves. The n-th stretch (n = 2, 3, …) has 1 / n(n+1) of the chance of a false alarm,
+    which is a half for all there can ever be; the other half is for the whole time since the promotion.
+    """
+    if not state.is_watched:
+        return None
+    passed = max(0, int((now - state.phase_since).total_seconds() // _STRETCH_S))
+    begun = state.phase_since + timedelta(seconds=passed * _STRETCH_S)
+    return Stretch(begun, 1 / ((passed + 2) * (passed + 3)))
+
+
+def _share_of_whole(state: RolloutState, spec: RolloutSpec) -> float:
+    """What is left for the time since the promotion as a whole, where stretches of it will be judged too."""
+    phase = state.resume_phase if state.phase is Phase.HELD else state.phase
+    return 0.5 if phase in _PROMOTED and spec.keep_prior else 1.0
+
+
+def _with_stretch(spec: RolloutSpec, whole: Judgement, stretch: Judgement) -> Judgement:
+    """Of each alarm what the whole says, unless it fires in the stretch; timed rules look at the stretch alone."""
+    pairs = zip(spec.alarms, whole.alarms, stretch.alarms, strict=True)
+    return judgement_of(
+        tuple(
+            latest if asked.is_timed or latest.verdict is Verdict.FAIL else overall for asked, overall, latest in pairs
+        )
+    )
 
 
 def _armed(spec: RolloutSpec, state: RolloutState) -> RolloutSpec:

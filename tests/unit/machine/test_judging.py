@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.unit.machine.world import START, run_of, spec_of
 from torchserve_rollout.analysis.samples import Measurement, Rate, TickEvidence
-from torchserve_rollout.machine.judging import baseline_of, is_bake_over, judge_window, noted
+from torchserve_rollout.machine.judging import baseline_of, is_bake_over, judge_window, noted, stretch_after_success
 from torchserve_rollout.machine.phases import Phase
 
 EVIDENCE = [
@@ -122,3 +122,29 @@ def test_an_alarm_that_fires_on_stable_is_told_before_the_start() -> None:
     assert judge_window(state, spec_of(), stable_fails(0.2), START + timedelta(seconds=20)) is None, (
         "a comparison cannot fire on stable"
     )
+
+
+def test_all_stretches_after_success_and_the_whole_share_the_chance_of_one_window() -> None:
+    state = run_of().state.evolve(phase=Phase.SUCCEEDED, phase_since=at(0), warm_until=at(10**9))
+    stretches = [stretch_after_success(state, START + timedelta(seconds=600 * number + 5)) for number in range(10_000)]
+    shares = [stretch.share for stretch in stretches if stretch is not None]
+    assert 0.4999 < sum(shares) < 0.5
+    assert stretches[3] is not None and stretches[3].begun == at(1800)
+    assert stretch_after_success(state.evolve(warm_until=None), START) is None
+
+
+def test_after_success_a_short_burst_of_failures_is_seen_that_the_whole_time_would_hide() -> None:
+    quiet = [tick for tick in EVIDENCE if tick.at <= START + timedelta(seconds=60)]
+    late = TickEvidence(
+        START + timedelta(seconds=50_000), {"error_rate": Measurement("error_rate", Rate(60, 120), None)}
+    )
+    many = TickEvidence(START + timedelta(seconds=61), {"error_rate": Measurement("error_rate", Rate(0, 10**6), None)})
+    state = run_of().state.evolve(
+        phase=Phase.SUCCEEDED, phase_since=at(70), warm_until=at(10**6), weight_pct=100.0, step_since=at(0)
+    )
+    judgement = judge_window(state, spec_of(), [*quiet, many, late], START + timedelta(seconds=50_000))
+    assert judgement is not None and judgement.failing()[0].candidate_n == 120
+    baking = judge_window(
+        state.evolve(phase=Phase.BAKING), spec_of(), [*quiet, many, late], START + timedelta(seconds=50_000)
+    )
+    assert baking is not None and not baking.failing()
