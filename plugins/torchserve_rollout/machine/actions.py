@@ -86,11 +86,15 @@ Action = Register | Scale | Probe | RunGates | SetTraffic | RenewLease | ClearTr
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What came of an action. ``error`` is empty when it worked; ``is_permanent`` means a retry is useless."""
+    """What came of an action. ``error`` is empty when it worked; ``is_permanent`` means a retry is useless.
+
+    ``is_refused``: the node understood, and would not do it.
+    """
 
     action: Action
     error: str = ""
     is_permanent: bool = False
+    is_refused: bool = False
 
     @property
     def is_ok(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from torchserve_rollout.machine.actions import Action, RenewLease, SetTraffic, Unregister
+from torchserve_rollout.machine.actions import Action, ClearTraffic, RenewLease, SetTraffic, Unregister
 from torchserve_rollout.machine.foundation import correct_default, restore_stable, stable_health
 from torchserve_rollout.machine.phases import Trigger
 from torchserve_rollout.machine.sentences import on_nodes, other_defaults, silent
@@ -28,6 +28,7 @@ def returning(tick: Tick) -> Decision:
             return tick.go(Trigger.FENCED, fence_sentence(node))
     if _is_out_of_the_way(tick):
         return _close(tick, replace(tick.state, is_closing=True, weight_pct=0.0), stable)
+    tick = replace(tick, state=_with_refusals(tick))
     backs = [_back(tick, node, stable) for node in tick.reachable]
     state = _drain_watched(tick, backs)
     actions = [action for back in backs for action in back.actions]
@@ -136,7 +137,7 @@ def _back(tick: Tick, node: NodeStatus, stable: VersionName) -> _Back:
     default = correct_default(node, stable)
     actions = tuple(action for action in (traffic, default, *mending) if action is not None)
     waiting = [
-        *on_nodes(f"taking the traffic from {tick.candidate}", [node] if isinstance(traffic, SetTraffic) else []),
+        *on_nodes(f"taking the traffic from {tick.candidate}", [node] if _moves(traffic) else []),
         *on_nodes(f"{stable} is not ready", [] if node.is_ready(stable) else [node]),
         *other_defaults([node], stable),
     ]
@@ -159,6 +160,9 @@ def _cut(tick: Tick, node: NodeStatus, stable: VersionName) -> Action | None:
     """Weight 0 with the candidate still named, so that its requests in flight stay visible."""
     if tick.candidate not in node.versions:
         return clear(tick, node) if node.default_version == stable else None
+    if node.node in tick.state.uncut:
+        # Without a policy the default has all traffic: as good, but for what is in flight, which nobody then counts.
+        return clear(tick, node) if node.default_version == stable else None
     if stable not in node.versions:
         return None  # no policy can name it before it is back
     wished = policy(tick, stable, 0.0)
@@ -170,7 +174,29 @@ def _cut(tick: Tick, node: NodeStatus, stable: VersionName) -> Action | None:
 def _is_cut(tick: Tick, node: NodeStatus, stable: VersionName) -> bool:
     if tick.candidate not in node.versions:
         return True
-    return node.traffic is not None and node.traffic.policy == policy(tick, stable, 0.0)
+    if node.traffic is None:
+        return node.node in tick.state.uncut and node.default_version == stable
+    return node.traffic.policy == policy(tick, stable, 0.0)
+
+
+def _moves(traffic: Action | None) -> bool:
+    return isinstance(traffic, (SetTraffic, ClearTraffic))
+
+
+def _with_refusals(tick: Tick) -> RolloutState:
+    """The state that knows which gateways would not take the policy with weight 0."""
+    refused = {
+        result.action.node
+        for result in tick.observation.results
+        if result.is_refused and isinstance(result.action, SetTraffic)
+    }
+    return replace(tick.state, uncut=tick.state.uncut | refused) if refused else tick.state
+
+
+def _may_be_in_flight(tick: Tick, node: NodeStatus) -> bool:
+    if node.traffic is None:
+        return tick.candidate in node.versions
+    return bool(node.traffic.in_flight.get(tick.candidate, 0))
 
 
 def _drain_watched(tick: Tick, backs: list[_Back]) -> RolloutState:
@@ -183,7 +209,7 @@ def _drain_watched(tick: Tick, backs: list[_Back]) -> RolloutState:
     )
     if not all(back.is_off for back in backs):
         return replace(state, drain_since=None, quiet_ticks=0)
-    is_quiet = not any(node.traffic and node.traffic.in_flight.get(tick.candidate, 0) for node in tick.reachable)
+    is_quiet = not any(_may_be_in_flight(tick, node) for node in tick.reachable)
     return replace(
         state, drain_since=state.drain_since or tick.now, quiet_ticks=state.quiet_ticks + 1 if is_quiet else 0
     )

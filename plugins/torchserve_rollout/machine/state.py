@@ -50,6 +50,8 @@ class RolloutState:
     """On the way back: since when no node sends the candidate anything."""
     quiet_ticks: int = 0
     """On the way back: consecutive ticks in which the candidate had no request in flight."""
+    uncut: frozenset[NodeName] = frozenset()
+    """On the way back: the nodes whose gateway refused the policy that gives the candidate nothing."""
     is_closing: bool = False
     """All is done but for removing the traffic policy; after success, but for letting the prior version go."""
     is_bake_waived: bool = False

@@ -135,6 +135,6 @@ def moved(
     if phase is not state.phase:
         fresh |= {"phase_since": now, "inconclusive_since": None, "troubled_since": None, "is_closing": False}
         fresh |= {"blind_since": None, "broken_since": {}}
-        fresh |= {"quiet_ticks": 0, "drain_since": None}
+        fresh |= {"quiet_ticks": 0, "drain_since": None, "uncut": frozenset()}
         fresh |= {"resume_phase": state.phase if phase is Phase.HELD else None}
     return state.evolve(**{**fresh, **changes})

@@ -22,7 +22,7 @@ _SAMPLES = {kind.__name__: kind for kind in get_args(Sample)}
 def state_to_json(state: RolloutState) -> Json:
     """Every field of the state."""
     content = _STATE.dump_python(state, mode="json")
-    for name in ("pause_reasons", "probed"):
+    for name in ("pause_reasons", "probed", "uncut"):
         content[name] = sorted(content[name])  # sets have no order; equal states shall have equal texts
     return dict(content)
 

@@ -136,7 +136,7 @@ class Fleet:
                 self._remember_epoch(action.node, model, int(newer[1]))
             return ActionResult(action, error.message)
         except RolloutError as error:
-            return ActionResult(action, error.message, is_permanent=_is_permanent(action, error))
+            return ActionResult(action, error.message, _is_permanent(action, error), is_refused=_is_refused(error))
         return ActionResult(action)
 
     def _do(self, model: ModelName, action: Action) -> None:
@@ -157,6 +157,10 @@ class Fleet:
                 self._remember_epoch(node.name, model, epoch)
             case ClearTraffic(epoch=epoch):
                 node.traffic.delete(model, epoch)
+
+
+def _is_refused(error: RolloutError) -> bool:
+    return isinstance(error, NotFoundError) or (isinstance(error, ServerError) and 400 <= error.status < 500)
 
 
 def _is_permanent(action: Action, error: RolloutError) -> bool:

@@ -109,7 +109,7 @@ class World:
 
     def _result(self, action: Action) -> ActionResult:
         error = self.fails(action) or self._do(action)
-        return ActionResult(action, error, self.permanent and bool(error))
+        return ActionResult(action, error, self.permanent and bool(error), is_refused=error.startswith("400"))
 
     def _do(self, action: Action) -> str:
         if isinstance(action, RunGates):
