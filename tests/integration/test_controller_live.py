@@ -17,11 +17,20 @@ from tests.torchserve_process import TorchServeProcess, wait_until
 from tests.traffic import Traffic
 from torchserve_rollout.controller.loop import Controller
 from torchserve_rollout.controller.views import RolloutView
-from torchserve_rollout.errors import NotFoundError, RefusedError, RolloutInProgress, SpecError, UsageError
+from torchserve_rollout.errors import (
+    NotFoundError,
+    RefusedError,
+    RolloutInProgress,
+    ServerError,
+    SpecError,
+    UsageError,
+)
 from torchserve_rollout.machine.state import CommandKind
+from torchserve_rollout.model import TrafficPolicy, TrafficStatus
 from torchserve_rollout.settings import Settings, load_settings
 from torchserve_rollout.spec.load import parse_spec
 from torchserve_rollout.spec.schema import RolloutSpec
+from torchserve_rollout.torchserve.traffic import TrafficClient
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "assistant"
@@ -40,6 +49,13 @@ def handle(data, context):
 RIGHT = """
 def handle(data, context):
     return None if data is None else ["The answer is four."] * len(data)
+"""
+FUSED = """
+import os
+def handle(data, context):
+    if data is not None and os.path.exists({fuse!r}):
+        raise ValueError("the fuse has burnt down")
+    return None if data is None else ["answer of 2.0"] * len(data)
 """
 PROBE = """
 name: sums
@@ -130,6 +146,11 @@ class Bench:
         answer = self.server.management("GET", f"/models/{MODEL}")
         return str(answer.json()[0]["modelVersion"])
 
+    def workers(self, version: str) -> int:
+        """Those that can serve; 0 for a version that is not registered."""
+        answer = self.server.management("GET", f"/models/{MODEL}/{version}")
+        return sum(each["status"] == "READY" for each in answer.json()[0]["workers"]) if answer.ok else 0
+
     def versions(self) -> set[str]:
         return {row["modelVersion"] for row in self.server.management("GET", f"/models/{MODEL}/all").json()}
 
@@ -216,12 +237,15 @@ def test_a_candidate_that_cannot_load_is_aborted_and_leaves_nothing(bench: Bench
     assert traffic.log.failed == []
 
 
-def test_a_rollout_that_succeeded_can_be_rolled_back(bench: Bench) -> None:
+def test_a_rollout_that_succeeded_can_be_rolled_back_even_when_the_prior_version_was_let_go(bench: Bench) -> None:
     bench.live("1.0")
     bench.package("2.0")
+    quick = spec_of(steps=[{"weight": 50, "bake": "200ms"}], final_bake="200ms", keep_prior="500ms")
     with bench.traffic() as traffic:
-        bench.start("2.0", spec_of(steps=[{"weight": 50, "bake": "200ms"}], final_bake="200ms"))
+        bench.start("2.0", quick)
         assert bench.ended().phase == "SUCCEEDED", bench.story()
+        wait_until(lambda: bench.workers("1.0") == 0, 30, "the workers of 1.0 to be stopped")
+        assert bench.versions() == {"1.0", "2.0"}, "it stays registered"
         back = bench.controller.rollouts.command(MODEL, CommandKind.ROLLBACK, "bob", "users complain")
         assert back.candidate == "1.0"
         assert bench.ended().phase == "SUCCEEDED", bench.story()
@@ -388,3 +412,56 @@ def test_tokens_that_expire_in_the_middle_do_not_disturb_a_rollout(jar_directory
             assert server.tokens.management != first
         finally:
             bench.controller.stop()
+
+
+def test_a_fault_that_shows_after_success_sets_the_default_back_whatever_was_restarted_meanwhile(
+    bench: Bench, tmp_path: Path
+) -> None:
+    fuse = tmp_path / "burnt"
+    bench.live("1.0")
+    bench.package("2.0", FUSED.format(fuse=str(fuse)))
+    with bench.traffic() as traffic:
+        bench.start("2.0", spec_of(final_bake="500ms", keep_prior="10m"))
+        assert bench.ended().exit_code == 0, bench.story()
+    assert traffic.log.failed == []
+    bench.server.kill()
+    bench.server.start()
+    wait_until(lambda: bench.workers("2.0") > 0 and bench.workers("1.0") > 0, 60, "both versions to be back")
+    assert bench.default_version() == "2.0"
+    bench.restart_controller()
+    with bench.traffic() as traffic:
+        wait_until(lambda: traffic.log.versions()["2.0"] > 50, 30, "requests")
+        assert bench.controller.rollouts.get(MODEL).phase == "SUCCEEDED"
+        fuse.touch()
+        view = bench.wait_for_phase("ROLLED_BACK")
+        wait_until(lambda: traffic.log.versions()["1.0"] > 50, 30, "requests on 1.0")
+    assert (view.ended_by, view.exit_code, view.warm_until) == ("alarm:errors", 3, None), bench.story()
+    assert "after its success: errors: error_rate is " in bench.controller.rollouts.explain(MODEL).sentence
+    assert bench.default_version() == "1.0"
+    assert bench.versions() == {"1.0"}
+
+
+def test_a_gateway_that_refuses_weight_0_on_the_way_back_is_left_without_a_policy_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    take = TrafficClient.put
+
+    def put(client: TrafficClient, policy: TrafficPolicy, epoch: int) -> TrafficStatus:
+        if not any(policy.weights_pct.values()):
+            raise ServerError("InvalidPolicyException: weights: not today", status=400)
+        return take(client, policy, epoch)
+
+    monkeypatch.setattr(TrafficClient, "put", put)
+    with bench.traffic() as traffic:
+        spec = spec_of(steps=[{"weight": 50, "bake": "60s"}], lease="60s", drain_timeout="2s")
+        bench.start("2.0", spec)
+        wait_until(lambda: traffic.log.versions()["2.0"] > 20, 60, "requests on 2.0")
+        bench.controller.rollouts.command(MODEL, CommandKind.ABORT, "ada", "")
+        url = f"/traffic/{MODEL}"
+        wait_until(lambda: bench.server.management("GET", url).status_code == 404, 10, "the policy to go")
+        view = bench.ended()
+    assert view.phase == "ABORTED", bench.story()
+    assert bench.versions() == {"1.0"}
+    assert traffic.log.failed == []
