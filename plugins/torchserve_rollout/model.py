@@ -164,6 +164,15 @@ class SampledPair:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirrored:
+    """So many pairs were ``seen``, so many ``lost`` because nobody fetched them in time, and some are ``kept``."""
+
+    seen: int
+    lost: int
+    kept: tuple[SampledPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerProcess:
     """One worker with a running process. ``memory_bytes`` is 0 until TorchServe has measured it."""
 

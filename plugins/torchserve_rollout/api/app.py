@@ -23,6 +23,7 @@ from torchserve_rollout.controller.views import (
     EventView,
     ExplanationView,
     NodeView,
+    PairsView,
     ReplayView,
     RolloutView,
     VersionView,
@@ -125,6 +126,11 @@ def _rollouts(service: RolloutService, specs: SpecShelf) -> APIRouter:
     def explain_rollout(ref: str) -> ExplanationView:
         """Why it stands where it stands: the sentence, the deciding alarm, the timeline."""
         return service.explain(ref)
+
+    @router.get("/{ref}/pairs")
+    def list_pairs(ref: str) -> PairsView:
+        """Its mirrored requests: how many there were, and of the latest what both versions answered."""
+        return service.pairs(ref)
 
     @router.post("/{ref}/replay")
     def replay_rollout(ref: str, body: ReplayBody | None = None) -> ReplayView:

@@ -9,6 +9,7 @@ from torchserve_rollout.controller.views import (
     EventView,
     ExplanationView,
     NodeView,
+    PairsView,
     ReplayView,
     RolloutView,
     VersionView,
@@ -64,6 +65,10 @@ class RolloutReader(Protocol):
 
     def explain(self, ref: str) -> ExplanationView:
         """Why it stands where it stands."""
+        ...
+
+    def pairs(self, ref: str) -> PairsView:
+        """Its mirrored requests: how many there were, and the latest few."""
         ...
 
     def replay(self, ref: str, spec: RolloutSpec | None) -> ReplayView:

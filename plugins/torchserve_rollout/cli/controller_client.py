@@ -15,6 +15,7 @@ from torchserve_rollout.controller.views import (
     EventView,
     ExplanationView,
     NodeView,
+    PairsView,
     ReplayView,
     RolloutView,
     VersionView,
@@ -40,6 +41,7 @@ _ROLLOUT = TypeAdapter(RolloutView)
 _ROLLOUTS = TypeAdapter(list[RolloutView])
 _EVENTS = TypeAdapter(list[EventView])
 _EXPLANATION = TypeAdapter(ExplanationView)
+_PAIRS = TypeAdapter(PairsView)
 _REPLAY = TypeAdapter(ReplayView)
 _VERSIONS = TypeAdapter(list[VersionView])
 _NODES = TypeAdapter(list[NodeView])
@@ -95,6 +97,10 @@ class ControllerClient:
     def explain(self, ref: str) -> ExplanationView:
         """Why it stands where it stands."""
         return self._call(_EXPLANATION, "GET", "rollouts", ref, "explain")
+
+    def pairs(self, ref: str) -> PairsView:
+        """Its mirrored requests."""
+        return self._call(_PAIRS, "GET", "rollouts", ref, "pairs")
 
     def replay(self, ref: str, spec: str | None) -> ReplayView:
         """Judge it again from its journal; ``spec`` is YAML text or a file name the controller knows."""

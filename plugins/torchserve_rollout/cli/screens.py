@@ -18,6 +18,7 @@ from torchserve_rollout.controller.views import (
     EventView,
     ExplanationView,
     NodeView,
+    PairsView,
     ReplayView,
     RolloutView,
     VersionView,
@@ -38,6 +39,7 @@ STYLES = {
     "ROLLING_BACK": "red",
 }
 BAR_WIDTH_CHARS = 30
+EXCERPT_CHARS = 60
 
 
 def table(*columns: str) -> Table:
@@ -207,6 +209,27 @@ def explanation(view: ExplanationView) -> Group:
     parts.append(Text("timeline (UTC)", style="bold"))
     parts.extend(timeline_line(event, view.rollout.candidate) for event in view.timeline)
     return Group(*parts)
+
+
+def pairs_screen(view: PairsView) -> Group:
+    """How many there were, then those that differ, then the others."""
+    lost = f"; {view.lost} more were not fetched in time" if view.lost else ""
+    parts: list[RenderableType] = [Text(f"{view.id}: {view.seen} mirrored requests{lost}", style="bold")]
+    if view.pairs:
+        made = table("at (UTC)", "request", "stable", "candidate", "stable said", "candidate said")
+        for pair in sorted(view.pairs, key=lambda each: not each.is_odd):
+            sides = (pair.stable, pair.candidate)
+            style = STYLES["FAIL"] if pair.is_odd else ""
+            answers = (Text(f"{side.status} {side.outcome} {format_duration(side.latency_s)}", style) for side in sides)
+            made.add_row(clock_time(pair.at), pair.request_id, *answers, *(Text(_excerpt(side.body)) for side in sides))
+        parts.append(made)
+    return Group(*parts)
+
+
+def _excerpt(body: str | None) -> str:
+    """The beginning of an answer on one line; whatever a model says, it moves no cursor."""
+    text = "".join(each if each.isprintable() else " " for each in (body or "–")[: EXCERPT_CHARS + 1])
+    return text if len(text) <= EXCERPT_CHARS else f"{text[:EXCERPT_CHARS]}…"
 
 
 def replayed(view: ReplayView) -> Group:

@@ -24,11 +24,13 @@ from torchserve_rollout.notify.notifier import Message, Notifier
 from torchserve_rollout.packaging.entry import archive_url
 from torchserve_rollout.packaging.store import Catalogue
 from torchserve_rollout.settings import Settings
+from torchserve_rollout.signals.mirror import Keep
 from torchserve_rollout.signals.prometheus import Access, Prometheus
 from torchserve_rollout.store.alerts import AlertBook
 from torchserve_rollout.store.database import open_database
 from torchserve_rollout.store.journal import Journal
 from torchserve_rollout.store.lease import LEASE_S, ControllerLease
+from torchserve_rollout.store.pairs import PairBook
 from torchserve_rollout.store.records import EventKind, NewEvent, RolloutRecord
 from torchserve_rollout.torchserve.fleet import Fleet, node_from_settings
 
@@ -56,6 +58,7 @@ class Controller:
         self._journal = Journal(engine)
         self._lease = ControllerLease(engine, self._clock)
         self._alerts = AlertBook(engine)
+        self._pairs = PairBook(engine)
         self._prometheus = _prometheus(settings)
         self._leads_until_s = 0.0
         self._catalogue = Catalogue(settings.model_store)
@@ -75,6 +78,7 @@ class Controller:
             self._clock,
             self._wake_up,
             self._alerts,
+            self._pairs,
         )
 
     def _archive_url(self, model: ModelName, version: VersionName) -> str:
@@ -163,6 +167,7 @@ class Controller:
             self._probe_files,
             alerts=lambda: self._alerts.firing(record.model, record.state.candidate, record.created_at),
             prometheus=self._prometheus,
+            keep_pairs=self._pair_keeper(record),
             successor=lambda: self._successor(record),
         )
         try:
@@ -171,6 +176,10 @@ class Controller:
             self._tick_until_ended(worker, tick)
         finally:
             observer.close()
+
+    def _pair_keeper(self, record: RolloutRecord) -> Keep:
+        bodies = record.spec.mirror.keep_bodies if record.spec.mirror else 0
+        return lambda mirrored: self._pairs.keep(record.id, mirrored, bodies)
 
     def _successor(self, record: RolloutRecord) -> Successor | None:
         later = self._journal.successor(record)

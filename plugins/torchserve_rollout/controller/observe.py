@@ -14,12 +14,12 @@ from torchserve_rollout.machine.alerts import Alert
 from torchserve_rollout.machine.observation import Observation, Successor
 from torchserve_rollout.machine.phases import Phase
 from torchserve_rollout.machine.state import RolloutState
-from torchserve_rollout.model import ModelName, NodeName, NodeStatus, VersionName
+from torchserve_rollout.model import Mirrored, ModelName, NodeName, NodeStatus, VersionName
 from torchserve_rollout.packaging.store import Catalogue
 from torchserve_rollout.signals.asked import AskedSource, asker
 from torchserve_rollout.signals.gates import GateRun
 from torchserve_rollout.signals.measured import MetricSource
-from torchserve_rollout.signals.mirror import Keep, Mirrored, MirrorSource, Read
+from torchserve_rollout.signals.mirror import Keep, MirrorSource, Read
 from torchserve_rollout.signals.probes import Answer, ProbeSource
 from torchserve_rollout.signals.prometheus import Prometheus
 from torchserve_rollout.signals.registry import PROBE_SCORE

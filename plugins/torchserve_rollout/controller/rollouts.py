@@ -13,11 +13,12 @@ import yaml
 from torchserve_rollout.clock import Clock
 from torchserve_rollout.controller.probe_files import ProbeFiles
 from torchserve_rollout.controller.replay import replay
-from torchserve_rollout.controller.show import event_view, explanation_view, rollout_view
+from torchserve_rollout.controller.show import event_view, explanation_view, pairs_view, rollout_view
 from torchserve_rollout.controller.views import (
     EventView,
     ExplanationView,
     NodeView,
+    PairsView,
     ReplayView,
     RolloutView,
     VersionView,
@@ -36,6 +37,7 @@ from torchserve_rollout.model import (
     MODEL_PATTERN,
     RESERVED_VERSIONS,
     VERSION_PATTERN,
+    Mirrored,
     ModelName,
     NodeName,
     NodeStatus,
@@ -47,6 +49,7 @@ from torchserve_rollout.spec.load import load_spec
 from torchserve_rollout.spec.schema import RolloutSpec, Strategy
 from torchserve_rollout.store.alerts import AlertBook
 from torchserve_rollout.store.journal import Journal
+from torchserve_rollout.store.pairs import PairBook
 from torchserve_rollout.store.records import CompletedVersion, RolloutRecord
 from torchserve_rollout.torchserve.fleet import Fleet
 
@@ -68,6 +71,7 @@ class Rollouts:
         clock: Clock,
         wake: Callable[[], None],
         alerts: AlertBook | None = None,
+        pairs: PairBook | None = None,
     ) -> None:
         self._journal = journal
         self._fleet = fleet
@@ -77,6 +81,7 @@ class Rollouts:
         self._clock = clock
         self._wake = wake
         self._alerts = alerts
+        self._pairs = pairs
 
     # -- commands ----------------------------------------------------------------------------------------------
 
@@ -210,6 +215,11 @@ class Rollouts:
         """Why it stands where it stands."""
         record = self._journal.rollout(ref)
         return explanation_view(record, self._journal.events(record.id))
+
+    def pairs(self, ref: str) -> PairsView:
+        """Its mirrored requests: how many there were, and the latest few."""
+        rollout_id = self._journal.rollout(ref).id
+        return pairs_view(rollout_id, self._pairs.of(rollout_id) if self._pairs else Mirrored(0, 0, ()))
 
     def replay(self, ref: str, spec: RolloutSpec | None = None) -> ReplayView:
         """Judge it again from its journal; by the alarms of ``spec`` when one is given.

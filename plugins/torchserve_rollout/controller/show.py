@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from torchserve_rollout.analysis.before import relaxed
 from torchserve_rollout.analysis.verdict import AlarmVerdict
-from torchserve_rollout.controller.views import AlarmView, BaselineView, EventView, ExplanationView, RolloutView
+from torchserve_rollout.controller.views import (
+    AlarmView,
+    AnswerView,
+    BaselineView,
+    EventView,
+    ExplanationView,
+    PairsView,
+    PairView,
+    RolloutView,
+)
 from torchserve_rollout.machine.phases import Phase
+from torchserve_rollout.model import Mirrored, MirrorHalf, RolloutId
 from torchserve_rollout.spec.plan import rule_in_words, steps_of
 from torchserve_rollout.store.records import Event, EventKind, RolloutRecord
 
@@ -88,6 +99,37 @@ def event_view(event: Event) -> EventView:
         weight_pct=event.weight_pct,
         verdict=event.verdict,
         data=dict(event.data),
+    )
+
+
+def pairs_view(rollout_id: RolloutId, mirrored: Mirrored) -> PairsView:
+    """The mirrored requests of one rollout, oldest first."""
+    return PairsView(
+        id=rollout_id,
+        seen=mirrored.seen,
+        lost=mirrored.lost,
+        pairs=[
+            PairView(
+                at=datetime.fromtimestamp(each.pair.at_s, timezone.utc),
+                node=each.node,
+                request_id=each.pair.request_id,
+                is_odd=each.is_odd,
+                stable=_answer_view(each.pair.primary),
+                candidate=_answer_view(each.pair.shadow),
+            )
+            for each in mirrored.kept
+        ],
+    )
+
+
+def _answer_view(half: MirrorHalf) -> AnswerView:
+    return AnswerView(
+        version=half.version,
+        status=half.status,
+        outcome=half.outcome.value,
+        latency_s=half.latency_s,
+        body=half.body.decode("utf-8", "replace") if half.body else None,
+        is_truncated=half.is_truncated,
     )
 
 

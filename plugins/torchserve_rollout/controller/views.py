@@ -92,6 +92,37 @@ class ExplanationView(View):
     timeline: list[EventView]
 
 
+class AnswerView(View):
+    """What one version said to a mirrored request. ``body`` is null unless the spec asks to keep it."""
+
+    version: str
+    status: int
+    outcome: str
+    latency_s: float
+    body: str | None
+    is_truncated: bool
+
+
+class PairView(View):
+    """One mirrored request. ``is_odd``: the versions did not do the same. ``stable`` is what the caller got."""
+
+    at: datetime
+    node: str
+    request_id: str
+    is_odd: bool
+    stable: AnswerView
+    candidate: AnswerView
+
+
+class PairsView(View):
+    """The mirrored requests of a rollout: ``seen`` were counted, ``lost`` not fetched in time, the latest are here."""
+
+    id: str
+    seen: int
+    lost: int
+    pairs: list[PairView]
+
+
 class ReplayedView(View):
     """One judgement made again, at a moment at which some verdict changed."""
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Final
 
 from torchserve_rollout.analysis.samples import Measurement, Pairs
 from torchserve_rollout.errors import RolloutError
-from torchserve_rollout.model import MirrorPage, MirrorPair, NodeName, SampledPair
+from torchserve_rollout.model import Mirrored, MirrorPage, MirrorPair, NodeName, SampledPair
 from torchserve_rollout.signals.registry import pair_signals
 from torchserve_rollout.signals.source import Cohorts
 
@@ -25,15 +24,6 @@ _DISAGREEMENT: Final = "mirror_disagreement"
 
 Read = Callable[[int, int], MirrorPage]
 """``(after, limit)``: one page of one gateway's pairs. Raises RolloutError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mirrored:
-    """What came in since the last collection: ``seen`` pairs, ``lost`` that nobody fetched in time, some to be kept."""
-
-    seen: int
-    lost: int
-    kept: tuple[SampledPair, ...]
 
 
 Keep = Callable[[Mirrored], None]

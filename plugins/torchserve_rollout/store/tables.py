@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -136,6 +137,25 @@ alerts = Table(
     Column("ends_at", UtcDateTime),
     Column("told_at", UtcDateTime, nullable=False),
     Index("alerts_of_version", "model", "version"),
+)
+
+mirrored = Table(
+    "mirrored",
+    metadata,
+    Column("rollout_id", String(160), ForeignKey("rollouts.id"), primary_key=True),
+    Column("seen", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+)
+
+mirrored_pairs = Table(
+    "mirrored_pairs",
+    metadata,
+    Column("id", _Seq, primary_key=True, autoincrement=True),
+    Column("rollout_id", String(160), ForeignKey("rollouts.id"), nullable=False),
+    Column("is_odd", Boolean, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("bodies", JSON(none_as_null=True)),
+    Index("mirrored_pairs_of_rollout", "rollout_id", "id"),
 )
 
 controller_lease = Table(

@@ -8,10 +8,13 @@ from datetime import datetime, timedelta, timezone
 
 from torchserve_rollout.controller.views import (
     AlarmView,
+    AnswerView,
     DifferenceView,
     EventView,
     ExplanationView,
     NodeView,
+    PairsView,
+    PairView,
     ReplayedView,
     ReplayView,
     RolloutView,
@@ -34,6 +37,16 @@ alarms:
   - {name: errors, signal: error_rate, worse_than_stable_by: 0.01}
 """
 EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "ABORTED": 3, "ROLLED_BACK": 3, "HELD": 4}
+ODD_PAIR = PairView(
+    at=BEGUN,
+    node="local",
+    request_id="r-7",
+    is_odd=True,
+    stable=AnswerView(version="1.0", status=200, outcome="ok", latency_s=0.25, body="four", is_truncated=False),
+    candidate=AnswerView(
+        version="2.0", status=503, outcome="model_error", latency_s=0.01, body="\x1b[2Jboom\n" * 20, is_truncated=False
+    ),
+)
 ERRORS_ALARM = AlarmView(
     name="errors",
     signal="error_rate",
@@ -100,6 +113,7 @@ class InMemoryRollouts:
     fleet: list[NodeView] = field(default_factory=list)
     differences: list[DifferenceView] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    mirrored: list[PairView] = field(default_factory=list)
     refusal: str = ""
     """Why the tick refuses commands; empty while it takes them."""
 
@@ -141,6 +155,9 @@ class InMemoryRollouts:
     def events(self, ref: str, after_seq: int = 0) -> Sequence[EventView]:
         view = self.get(ref)
         return [event for event in self.journal if event.rollout_id == view.id and event.seq > after_seq]
+
+    def pairs(self, ref: str) -> PairsView:
+        return PairsView(id=self.get(ref).id, seen=900 + len(self.mirrored), lost=7, pairs=self.mirrored)
 
     def explain(self, ref: str) -> ExplanationView:
         view = self.get(ref)

@@ -224,6 +224,7 @@ def test_the_openapi_description_lists_every_route(client: TestClient) -> None:
         "/api/v1/rollouts/{ref}",
         "/api/v1/rollouts/{ref}/events",
         "/api/v1/rollouts/{ref}/explain",
+        "/api/v1/rollouts/{ref}/pairs",
         "/api/v1/rollouts/{ref}/replay",
         "/api/v1/rollouts/{ref}/{action}",
         "/api/v1/alerts",

@@ -16,9 +16,12 @@ from torchserve_rollout.api.faults import status_of
 from torchserve_rollout.api.requests import CommandBody, StartBody
 from torchserve_rollout.controller.views import (
     AlarmView,
+    AnswerView,
     EventView,
     ExplanationView,
     NodeView,
+    PairsView,
+    PairView,
     ReplayView,
     RolloutView,
     VersionView,
@@ -72,6 +75,9 @@ def test_every_field_of_a_body_is_documented(body: type[BaseModel]) -> None:
         ("An alarm", AlarmView),
         ("An event", EventView),
         ("An explanation", ExplanationView),
+        ("Mirrored requests", PairsView),
+        ("A pair", PairView),
+        ("A half of it", AnswerView),
         ("A replay", ReplayView),
         ("A version", VersionView),
         ("A node", NodeView),

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from rich.console import Console, RenderableType
 
-from tests.unit.api.in_memory import BEGUN, ERRORS_ALARM, new_event, new_view
+from tests.unit.api.in_memory import BEGUN, ERRORS_ALARM, ODD_PAIR, new_event, new_view
 from torchserve_rollout.cli import screens
 from torchserve_rollout.cli.findings import bad, ok, warning
-from torchserve_rollout.controller.views import ExplanationView, NodeView, VersionView
+from torchserve_rollout.controller.views import ExplanationView, NodeView, PairsView, VersionView
 
 
 def shown(renderable: RenderableType, width: int = 120) -> list[str]:
@@ -99,6 +99,18 @@ def test_status_shows_nodes_and_one_line_a_model() -> None:
     assert "2026-03-01 12:00:00" in assistant
     (other,) = (line for line in text if line.startswith("quiet"))
     assert "no rollout yet" in other
+
+
+def test_pairs_show_both_answers_and_what_a_model_says_moves_no_cursor() -> None:
+    even = ODD_PAIR.model_copy(
+        update={"is_odd": False, "request_id": "r-8", "candidate": ODD_PAIR.stable.model_copy(update={"body": None})}
+    )
+    view = PairsView(id="assistant-1", seen=900, lost=7, pairs=[even, ODD_PAIR])
+    title, _, _, odd, other = shown(screens.pairs_screen(view), width=200)
+    assert title == "assistant-1: 900 mirrored requests; 7 more were not fetched in time"
+    assert odd.split()[:9] == ["12:00:00", "r-7", "200", "ok", "250ms", "503", "model_error", "10ms", "four"]
+    assert odd.endswith("…") and "\x1b" not in odd
+    assert other.split() == ["12:00:00", "r-8", "200", "ok", "250ms", "200", "ok", "250ms", "four", "–"]
 
 
 def test_words_of_others_are_never_read_as_markup() -> None:

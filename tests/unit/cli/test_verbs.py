@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.unit.api.in_memory import BEGUN, SPEC_TEXT, new_view
+from tests.unit.api.in_memory import BEGUN, ODD_PAIR, SPEC_TEXT, new_view
 from tests.unit.cli.home import ROOT, Home
 from torchserve_rollout.cli import init as init_verb
 from torchserve_rollout.cli.main import VERBS, app
@@ -120,6 +120,15 @@ def test_explain_takes_the_latest_rollout_when_none_is_named(run: Any, home: Hom
     home.rollouts.views += [new_view(), new_view(id="assistant-2", reason="the second")]
     assert "the second" in run("explain").stdout
     assert json.loads(run("explain", "assistant-1", "--json").stdout)["rollout"]["id"] == "assistant-1"
+
+
+def test_pairs_shows_what_both_versions_answered(run: Any, home: Home) -> None:
+    home.rollouts.views += [new_view(id="assistant-2")]
+    home.rollouts.mirrored += [ODD_PAIR]
+    assert "503 model_error" in run("pairs").stdout
+    content = json.loads(run("pairs", "assistant-2", "--json").stdout)
+    assert (content["seen"], content["lost"]) == (901, 7)
+    assert content["pairs"][0]["candidate"]["body"] == ODD_PAIR.candidate.body
 
 
 def test_explain_without_any_rollout_says_so(run: Any) -> None:

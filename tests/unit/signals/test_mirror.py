@@ -15,8 +15,17 @@ from hypothesis import strategies as st
 from tests.torchserve_process import wait_until
 from torchserve_rollout.analysis.samples import Measurement, Pairs, Rate, TickEvidence, accumulate
 from torchserve_rollout.errors import ServerUnreachable
-from torchserve_rollout.model import MirrorHalf, MirrorPage, MirrorPair, ModelName, NodeName, Outcome, VersionName
-from torchserve_rollout.signals.mirror import Mirrored, MirrorSource, Read
+from torchserve_rollout.model import (
+    Mirrored,
+    MirrorHalf,
+    MirrorPage,
+    MirrorPair,
+    ModelName,
+    NodeName,
+    Outcome,
+    VersionName,
+)
+from torchserve_rollout.signals.mirror import MirrorSource, Read
 from torchserve_rollout.signals.registry import pair_signals
 from torchserve_rollout.signals.source import Cohorts
 

@@ -37,7 +37,8 @@ def test_a_journal_of_an_earlier_release_is_brought_up_to_date_with_what_it_hold
     with engine.begin() as connection:  # as release 0001 left it
         connection.execute(text("ALTER TABLE rollouts DROP COLUMN sentence"))
         connection.execute(text("ALTER TABLE rollouts DROP COLUMN warm_until"))
-        connection.execute(text("DROP TABLE alerts"))
+        for table in ("alerts", "mirrored_pairs", "mirrored"):
+            connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
     assert Journal(open_database(url)).rollout("assistant") == new_record()
