@@ -46,9 +46,12 @@ def snapshots(
     *,
     timeout_s: float | None = None,
     patience_s: float = PATIENCE_S,
+    after_success: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Snapshot]:
     """Look every second until the rollout has an exit code; the last snapshot has it.
+
+    ``after_success`` goes on while the prior version is kept warm, as an alarm may still set the default back.
 
     A controller that goes away is waited for up to ``patience_s``; one that never answered is not.
 
@@ -75,7 +78,8 @@ def snapshots(
             note = f"{error.message}; trying for {format_duration(round(patience_s - away_s))} more"
         seq = max([seq, *(event.seq for event in new)])
         yield Snapshot(view, new, clock.now(), note)
-        if view.exit_code is not None and away_since_s is None:
+        is_done = view.exit_code is not None and not (after_success and view.warm_until is not None)
+        if is_done and away_since_s is None:
             return
         if timeout_s is not None and clock.monotonic_s() - began_s >= timeout_s:
             raise RolloutError(

@@ -115,10 +115,19 @@ def live_screen(view: RolloutView, events: Sequence[EventView], *, now: datetime
     parts: list[RenderableType] = [headline(view), weight_bar(view), Text(f"for {since}: {view.reason}")]
     if view.alarms:
         parts.append(alarms_table(view.alarms))
+    parts.extend(baseline_lines(view))
     parts.extend(timeline_line(event, view.candidate) for event in events[-rows:])
     if note:
         parts.append(Text(note, style="yellow"))
     return Group(*parts)
+
+
+def baseline_lines(view: RolloutView) -> list[Text]:
+    """The bounds that stable broke before the start, and what holds instead."""
+    return [
+        Text(f"{view.model} {each.alarm}: {each.allowed}, as stable had {value(each.value)} before the start", "yellow")
+        for each in view.baselines
+    ]
 
 
 def ending(view: RolloutView) -> Text:
@@ -142,7 +151,9 @@ def status_screen(rollouts: Sequence[RolloutView], versions: Sequence[VersionVie
     for name in names:
         default = next((v.version for v in versions if v.model == name and v.is_default), "–")
         made.add_row(name, default, *_rollout_cells(latest.get(name)))
-    return Group(fleet, made if names else Text("no model is registered"))
+    running = [latest[name] for name in names if name in latest and not latest[name].is_terminal]
+    baselines = [line for view in running for line in baseline_lines(view)]
+    return Group(fleet, made if names else Text("no model is registered"), *baselines)
 
 
 def _rollout_cells(view: RolloutView | None) -> tuple[RenderableType, ...]:
@@ -206,6 +217,7 @@ def explanation(view: ExplanationView) -> Group:
         facts.add_row("samples", f"candidate {alarm.candidate_n}, stable {alarm.stable_n}")
         facts.add_row("decided", f"{day_time(view.decided_at)} UTC")
         parts.append(facts)
+    parts.extend(baseline_lines(view.rollout))
     parts.append(Text("timeline (UTC)", style="bold"))
     parts.extend(timeline_line(event, view.rollout.candidate) for event in view.timeline)
     return Group(*parts)

@@ -27,6 +27,9 @@ def watch(
         str | None,
         typer.Option("--timeout", help="Stop watching after this long (90s, 10m) and exit 1.", show_default=False),
     ] = None,
+    after_success: Annotated[
+        bool, typer.Option("--after-success", help="After success go on while the prior version is kept warm.")
+    ] = False,
     ts_config: TsConfig = None,
     as_json: AsJson = False,
 ) -> int:
@@ -35,12 +38,16 @@ def watch(
     Exits as the rollout ended. With --json: one object a line, the last is the rollout itself.
     """
     client = ControllerClient.of(settings_of(ctx, ts_config))
-    return follow(client, ref or client.latest_ref(), timeout_s=_seconds(timeout), as_json=as_json)
+    return follow(
+        client, ref or client.latest_ref(), timeout_s=_seconds(timeout), as_json=as_json, after_success=after_success
+    )
 
 
-def follow(client: ControllerClient, ref: str, *, timeout_s: float | None, as_json: bool) -> int:
+def follow(
+    client: ControllerClient, ref: str, *, timeout_s: float | None, as_json: bool, after_success: bool = False
+) -> int:
     """Show ``ref`` until it has an exit code, and return that."""
-    stream = snapshots(client, ref, SystemClock(), timeout_s=timeout_s)
+    stream = snapshots(client, ref, SystemClock(), timeout_s=timeout_s, after_success=after_success)
     if as_json:
         view = _as_json_lines(stream)
     elif render.is_live():

@@ -17,6 +17,7 @@ from torchserve_rollout.api.requests import CommandBody, StartBody
 from torchserve_rollout.controller.views import (
     AlarmView,
     AnswerView,
+    BaselineView,
     EventView,
     ExplanationView,
     NodeView,
@@ -73,6 +74,7 @@ def test_every_field_of_a_body_is_documented(body: type[BaseModel]) -> None:
     [
         ("A rollout", RolloutView),
         ("An alarm", AlarmView),
+        ("A baseline, for each alarm that is measured against what stable did before the start", BaselineView),
         ("An event", EventView),
         ("An explanation", ExplanationView),
         ("Mirrored requests", PairsView),

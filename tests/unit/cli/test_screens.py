@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from tests.unit.api.in_memory import BEGUN, ERRORS_ALARM, ODD_PAIR, new_event, new_view
 from torchserve_rollout.cli import screens
 from torchserve_rollout.cli.findings import bad, ok, warning
-from torchserve_rollout.controller.views import ExplanationView, NodeView, PairsView, VersionView
+from torchserve_rollout.controller.views import BaselineView, ExplanationView, NodeView, PairsView, VersionView
 
 
 def shown(renderable: RenderableType, width: int = 120) -> list[str]:
@@ -133,3 +133,18 @@ def test_findings_say_what_to_do_only_where_something_is_wrong() -> None:
         "              → build it",
         "1 of 3 checks failed",
     ]
+
+
+def test_bounds_that_are_measured_against_stable_are_shown_wherever_a_rollout_is() -> None:
+    eased = BaselineView(alarm="slow", value=3.1, asked="latency_p95 at most 2s", allowed="latency_p95 at most 3.41s")
+    view = new_view(baselines=[eased])
+    said = "assistant slow: latency_p95 at most 3.41s, as stable had 3.1 before the start"
+    explained = ExplanationView(rollout=view, sentence="", deciding_alarm=None, decided_at=None, timeline=[])
+    for screen in (
+        screens.status_screen([view], [], []),
+        screens.live_screen(view, [], now=BEGUN, note="", rows=5),
+        screens.explanation(explained),
+    ):
+        assert said in [line.rstrip() for line in shown(screen, width=120)]
+    ended = view.model_copy(update={"is_terminal": True})
+    assert said not in [line.rstrip() for line in shown(screens.status_screen([ended], [], []), width=120)]

@@ -98,6 +98,25 @@ def test_the_timeout_says_where_the_rollout_stands(rollouts: InMemoryRollouts) -
         follow(Flaky(rollouts, answers=100, away=0), HandClock(), timeout_s=5.0)
 
 
+@pytest.mark.parametrize(("after_success", "end"), [(False, "SUCCEEDED"), (True, "ROLLED_BACK")])
+def test_after_success_it_can_be_watched_until_the_prior_version_is_let_go(after_success: bool, end: str) -> None:
+    clock, rollouts = HandClock(), InMemoryRollouts([new_view()])
+    rollouts.end("SUCCEEDED", "baked")
+    rollouts.move(warm_until=BEGUN + timedelta(hours=1))
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.passed_s == 5:
+            rollouts.move(phase="ROLLING_BACK", exit_code=None, warm_until=None)
+        if clock.passed_s == 8:
+            rollouts.end("ROLLED_BACK", "after its success: errors fired")
+
+    source = Flaky(rollouts, answers=1000, away=0)
+    seen = list(snapshots(source, "assistant", clock, after_success=after_success, sleep=sleep))
+    assert seen[-1].view.phase == end
+    assert clock.passed_s == (8 if after_success else 0)
+
+
 def test_in_a_pipe_the_timeline_is_plain_lines(home: Home, rollouts: InMemoryRollouts) -> None:
     home.rollouts.views, home.rollouts.journal = rollouts.views, rollouts.journal
     home.rollouts.end("ABORTED", "errors fired")
