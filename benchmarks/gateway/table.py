@@ -1,0 +1,70 @@
+"""The measurements as tables: medians over rounds, ratios to TorchServe itself within the same round."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+REFERENCE = "direct"
+HEAD = "| | req/s | p50 ms | p99 ms | CPU s per 1,000 | throughput × direct | CPU × direct |\n|---|---|---|---|---|---|---|"
+
+Row = dict[str, Any]
+"""One measurement: session, round, workload, subject, and the fields of `Measured`."""
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Markdown: the machine, then one table for each workload."""
+    rows: list[Row] = results["rows"]
+    rounds = len({(row["session"], row["round"]) for row in rows})
+    sessions = len({row["session"] for row in rows})
+    machine = results["machine"]
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {machine['system']}; "
+        + "; ".join(f"{name} {version}" for name, version in results["versions"].items())
+        + f". {rounds} rounds of {results['seconds']:g} s each, in {sessions} starts of all servers."
+        + f" {sum(row['failed'] for row in rows)} of {sum(round(row['requests_per_s'] * results['seconds']) for row in rows):,}"
+        + " requests failed."
+    ]
+    for workload in _in_order(row["workload"] for row in rows):
+        chosen = [row for row in rows if row["workload"] == workload]
+        lines += ["", f"**{workload}**", "", HEAD]
+        lines += [_line(subject, chosen) for subject in _in_order(row["subject"] for row in chosen)]
+    return "\n".join(lines)
+
+
+def _in_order(names: Any) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _line(subject: str, rows: Sequence[Row]) -> str:
+    mine = [row for row in rows if row["subject"] == subject]
+    cells = [
+        f"{_median(mine, 'requests_per_s'):,.0f}",
+        f"{_median(mine, 'p50_ms'):.2f}",
+        f"{_median(mine, 'p99_ms'):.2f}",
+        f"{_median(mine, 'cpu_s_per_1000'):.3f}",
+        _ratio(ratios(rows, subject, "requests_per_s")),
+        _ratio(ratios(rows, subject, "cpu_s_per_1000")),
+    ]
+    return f"| {subject} | {' | '.join(cells)} |"
+
+
+def ratios(rows: Sequence[Row], subject: str, field: str) -> list[float]:
+    """`field` of `subject` divided by that of TorchServe itself, round by round."""
+    by_round = {(row["session"], row["round"]): row[field] for row in rows if row["subject"] == REFERENCE}
+    return [row[field] / by_round[row["session"], row["round"]] for row in rows if row["subject"] == subject]
+
+
+def _median(rows: Sequence[Row], field: str) -> float:
+    return statistics.median(row[field] for row in rows)
+
+
+def _ratio(values: Sequence[float]) -> str:
+    """Median, and in brackets where the middle half of the rounds lies."""
+    if all(value == 1 for value in values):
+        return "1"
+    if len(values) < 4:
+        return f"{statistics.median(values):.3f} ({min(values):.3f}–{max(values):.3f})"
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{statistics.median(values):.3f} ({low:.3f}–{high:.3f})"
