@@ -1,7 +1,7 @@
 """Other ways to split traffic: nginx, HAProxy and Envoy in front of TorchServe.
 
-Each gets the configuration its own documentation advises for a split by weight with connections kept open to both sides,
-as many threads as there are cores, and no access log. TorchServe's versions have paths of their own, so a proxy splits by
+Each gets the configuration its own documentation advises for a split by weight: connections kept open to both sides, as
+many threads as there are cores, no access log. TorchServe's versions have paths of their own, so a proxy splits by
 rewriting the path.
 """
 
@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 
 import psutil
-
 from tests.torchserve_process import LOOPBACK, wait_until
 
 NGINX = """

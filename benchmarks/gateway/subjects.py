@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-
-from benchmarks.gateway.proxies import PROXIES, Proxy
 from tests.archives import write_archive
 from tests.torchserve_process import TorchServeProcess
+
+from benchmarks.gateway.proxies import PROXIES, Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 STABLE, CANDIDATE, SHADOW = "1.0", "2.0", "3.0"
@@ -103,7 +103,11 @@ def _through_the_gateway(server: TorchServeProcess) -> list[Subject]:
 
     def under(**more: str) -> Callable[[str], None]:
         def put(model: str) -> None:
-            policy = {"stable": STABLE, "weights": f"{CANDIDATE}:{CANDIDATE_PCT}", "lease_s": 3600, **more}
+            policy: dict[str, str | int] = {
+                "stable": STABLE,
+                "weights": f"{CANDIDATE}:{CANDIDATE_PCT}",
+                "lease_s": 3600,
+            } | more
             answer = server.management("PUT", f"/traffic/{model}", epoch=next(epochs), **policy)
             if answer.status_code != 200:
                 raise RuntimeError(answer.text)

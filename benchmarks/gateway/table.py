@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 REFERENCE = "direct"
-HEAD = "| | req/s | p50 ms | p99 ms | CPU s per 1,000 | throughput × direct | CPU × direct |\n|---|---|---|---|---|---|---|"
+HEAD = (
+    "| | req/s | p50 ms | p99 ms | CPU s per 1,000 | throughput × direct | CPU × direct |\n"
+    "| --- | --- | --- | --- | --- | --- | --- |"
+)
 
 Row = dict[str, Any]
 """One measurement: session, round, workload, subject, and the fields of `Measured`."""
@@ -18,13 +21,9 @@ def tables(results: dict[str, Any]) -> str:
     rows: list[Row] = results["rows"]
     rounds = len({(row["session"], row["round"]) for row in rows})
     sessions = len({row["session"] for row in rows})
-    machine = results["machine"]
     lines = [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {machine['system']}; "
-        + "; ".join(f"{name} {version}" for name, version in results["versions"].items())
-        + f". {rounds} rounds of {results['seconds']:g} s each, in {sessions} starts of all servers."
-        + f" {sum(row['failed'] for row in rows)} of {sum(round(row['requests_per_s'] * results['seconds']) for row in rows):,}"
-        + " requests failed."
+        f"{_machine(results)}. {rounds} rounds of {results['seconds']} s each, in {sessions} starts of all servers."
+        f" {sum(row['failed'] for row in rows)} requests failed."
     ]
     for workload in _in_order(row["workload"] for row in rows):
         chosen = [row for row in rows if row["workload"] == workload]
@@ -33,7 +32,13 @@ def tables(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _in_order(names: Any) -> list[str]:
+def _machine(results: dict[str, Any]) -> str:
+    machine = results["machine"]
+    parts = [f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB", machine["system"]]
+    return "; ".join([*parts, *(f"{name} {version}" for name, version in results["versions"].items())])
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
@@ -57,7 +62,7 @@ def ratios(rows: Sequence[Row], subject: str, field: str) -> list[float]:
 
 
 def _median(rows: Sequence[Row], field: str) -> float:
-    return statistics.median(row[field] for row in rows)
+    return statistics.median(float(row[field]) for row in rows)
 
 
 def _ratio(values: Sequence[float]) -> str:
