@@ -103,12 +103,10 @@ def _through_the_gateway(server: TorchServeProcess) -> list[Subject]:
 
     def under(**more: str) -> Callable[[str], None]:
         def put(model: str) -> None:
-            policy: dict[str, str | int] = {
-                "stable": STABLE,
-                "weights": f"{CANDIDATE}:{CANDIDATE_PCT}",
-                "lease_s": 3600,
-            } | more
-            answer = server.management("PUT", f"/traffic/{model}", epoch=next(epochs), **policy)
+            weights = f"{CANDIDATE}:{CANDIDATE_PCT}"
+            answer = server.management(
+                *("PUT", f"/traffic/{model}"), epoch=next(epochs), stable=STABLE, weights=weights, lease_s=3600, **more
+            )
             if answer.status_code != 200:
                 raise RuntimeError(answer.text)
 
