@@ -17,7 +17,7 @@ DIRECT = re.compile(r"Other \(reserved=\d+KB, committed=(\d+)KB\)")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look. `heap_mib` is what is still reachable, after a full collection; `direct_mib` what netty holds beside it."""
+    """One look. `heap_mib` is what is left after a full collection; `direct_mib` are buffers beside the heap."""
 
     at_s: float
     heap_mib: float

@@ -77,8 +77,10 @@ class Controller:
                     return
 
     def _put(self, epoch: int, policy: dict[str, str | float]) -> None:
-        parameters = {"epoch": epoch, "stable": STABLE, "lease_s": 10, "candidate_deadline_s": 1} | policy
-        answer = self._server.management("PUT", f"/traffic/{MODEL}", **parameters)
+        path = f"/traffic/{MODEL}"
+        answer = self._server.management(
+            "PUT", path, epoch=epoch, stable=STABLE, lease_s=10, candidate_deadline_s=1, **policy
+        )
         self._check("policy", answer.status_code, answer.text)
         self.policies = epoch
 

@@ -44,7 +44,8 @@ def table(results: dict[str, Any]) -> str:
     asked: dict[str, int] = results["asked"]
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(asked.items(), key=lambda item: -item[1]))
     lines = [
-        f"{sum(asked.values()):,} requests in {samples[-1]['at_s'] / 60:.0f} minutes ({kinds}); {len(results['failed'])} failed,"
+        f"{sum(asked.values()):,} requests in {samples[-1]['at_s'] / 60:.0f} minutes ({kinds});"
+        f" {len(results['failed'])} failed,"
         f" {results['failovers']:,} were answered by stable for the candidate; {results['policies']:,} policies,"
         f" {results['registrations']:,} versions registered and unregistered again;"
         f" {results['leak_reports']} reports of netty's leak detection (`paranoid`).",

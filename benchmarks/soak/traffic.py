@@ -26,6 +26,16 @@ PADDINGS = (0, 0, 0, 1_000, 20_000, 300_000)
 FAULTS = {"raise": 30, "slow": 5, "exit": 1}
 
 
+class WrongAnswer(Exception):
+    """What came is not what was asked for."""
+
+
+def expect(is_right: bool, said: object) -> None:
+    """Raise WrongAnswer with what was said unless it is right."""
+    if not is_right:
+        raise WrongAnswer(str(said))
+
+
 @dataclass(slots=True)
 class Counts:
     """Requests by kind, and what went wrong; shared by all users."""
@@ -89,7 +99,7 @@ class User:
             kind = self._random.choices(list(self._kinds), weights)[0]
             try:
                 is_failover = self._kinds[kind][1]()
-            except (requests.RequestException, grpc.RpcError, OSError, AssertionError) as error:
+            except (requests.RequestException, grpc.RpcError, OSError, WrongAnswer) as error:
                 self._counts.note(kind, f"{type(error).__name__}: {error}", False)
             else:
                 self._counts.note(kind, None, is_failover)
@@ -115,8 +125,8 @@ class User:
 
     @staticmethod
     def _check(answer: requests.Response) -> bool:
-        assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
-        assert answer.json()["version"] == answer.headers["x-model-version"], answer.text
+        expect(answer.status_code == 200, f"{answer.status_code} {answer.text}")
+        expect(answer.json()["version"] == answer.headers["x-model-version"], answer.text)
         return "x-rollout-failover" in answer.headers
 
     def _predict(self) -> bool:
@@ -135,9 +145,9 @@ class User:
 
     def _stream(self) -> bool:
         answer = self._post(f"/predictions/{MODEL}", self._body(stream=True))
-        assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
+        expect(answer.status_code == 200, f"{answer.status_code} {answer.text}")
         version = answer.headers["x-model-version"]
-        assert answer.text == "".join(f"{part} of {version}\n" for part in range(1, PARTS + 1)), answer.text
+        expect(answer.text == "".join(f"{part} of {version}\n" for part in range(1, PARTS + 1)), answer.text)
         return "x-rollout-failover" in answer.headers
 
     def _openai(self) -> bool:
@@ -146,12 +156,12 @@ class User:
 
     def _grpc_predict(self) -> bool:
         answer, headers = self._grpc.predict(prediction_request(MODEL, self._body()), TIMEOUT_S)
-        assert json.loads(answer)["version"] == headers["x-model-version"], answer
+        expect(json.loads(answer)["version"] == headers["x-model-version"], answer)
         return "x-rollout-failover" in headers
 
     def _grpc_stream(self) -> bool:
         parts = list(self._grpc.stream(prediction_request(MODEL, self._body(stream=True)), TIMEOUT_S))
-        assert len(parts) == PARTS, parts
+        expect(len(parts) == PARTS, parts)
         return False
 
     def _leave(self) -> bool:

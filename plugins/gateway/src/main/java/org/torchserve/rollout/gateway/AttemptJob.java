@@ -2,11 +2,10 @@ package org.torchserve.rollout.gateway;
 
 import io.netty.handler.codec.http.DefaultHttpHeaders;
 import io.netty.handler.codec.http.HttpHeaderNames;
-import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import java.util.Map;
 import org.pytorch.serve.http.InternalServerException;
-import org.pytorch.serve.job.RestJob;
+import org.pytorch.serve.job.Job;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.pytorch.serve.util.messages.WorkerCommands;
 import org.pytorch.serve.wlm.Model;
@@ -16,7 +15,7 @@ import org.torchserve.rollout.routing.Dispatcher;
 import org.torchserve.rollout.routing.Outcome;
 
 /** One attempt as TorchServe's queues know it. What the worker says goes to the attempt, never to a connection. */
-final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
+final class AttemptJob extends Job implements Dispatcher.Dispatched {
     private static final int TOO_LARGE = 413;
     private static final int OUT_OF_MEMORY = 507;
     private static final int BAD_GATEWAY = 502;
@@ -27,7 +26,7 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
     private final double defaultDeadlineS;
 
     AttemptJob(Attempt attempt, Model model, RequestInput input, double defaultDeadlineS) {
-        super(null, model.getModelName(), model.getVersion(), WorkerCommands.PREDICT, input);
+        super(model.getModelName(), model.getVersion(), WorkerCommands.PREDICT, input);
         this.attempt = attempt;
         this.model = model;
         this.defaultDeadlineS = defaultDeadlineS;
@@ -51,8 +50,7 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
                 next == null ? Answer.Part.WHOLE : "true".equals(next) ? Answer.Part.MORE : Answer.Part.LAST;
         attempt.answered(new Answer(status, reason, contentType, headers, body, part));
         if (part != Answer.Part.MORE) {
-            // Without a connection RestJob only counts: TorchServe's own latency metrics, now with a real version.
-            super.response(body, null, status, null, null);
+            FrontendMetrics.answered(this);
         }
     }
 
@@ -63,13 +61,30 @@ final class AttemptJob extends RestJob implements Dispatcher.Dispatched {
         } else {
             new HttpResponseStatus(status, reason);
         }
-        HttpHeaders checked = new DefaultHttpHeaders();
-        if (contentType != null) {
-            checked.set(HttpHeaderNames.CONTENT_TYPE, contentType);
+        if (contentType != null && !isHarmless(contentType)) {
+            new DefaultHttpHeaders().set(HttpHeaderNames.CONTENT_TYPE, contentType);
         }
         if (headers != null) {
-            headers.forEach(checked::set);
+            headers.forEach(AttemptJob::checkHeader);
         }
+    }
+
+    private static void checkHeader(String name, String value) {
+        if (name == null || name.isEmpty() || !isHarmless(name) || value == null || !isHarmless(value)) {
+            new DefaultHttpHeaders().set(name, value);
+        }
+    }
+
+    /** True for what netty surely takes, as name and as value: nearly all that handlers set, and it costs no check of netty's. */
+    private static boolean isHarmless(CharSequence text) {
+        for (int i = 0; i < text.length(); i++) {
+            char each = text.charAt(i);
+            boolean letterOrDigit = each >= 'a' && each <= 'z' || each >= 'A' && each <= 'Z' || each >= '0' && each <= '9';
+            if (!letterOrDigit && each != '-' && each != '_' && each != '/' && each != '.') {
+                return false;
+            }
+        }
+        return true;
     }
 
     @Override

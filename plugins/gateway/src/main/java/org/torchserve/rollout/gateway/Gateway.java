@@ -2,8 +2,6 @@ package org.torchserve.rollout.gateway;
 
 import io.grpc.Server;
 import io.netty.channel.Channel;
-import io.netty.util.HashedWheelTimer;
-import io.netty.util.Timeout;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.prometheus.client.CollectorRegistry;
 import java.io.IOException;
@@ -25,7 +23,7 @@ import org.torchserve.rollout.routing.Router;
 public final class Gateway {
     private static final Logger logger = LoggerFactory.getLogger(Gateway.class);
     private static final Gateway INSTANCE = new Gateway();
-    private static final int TICK_MS = 10;
+    private static final int CHECK_DEADLINES_MS = 10;
     private static final int CHECK_LOST_MS = 100;
     private static final int FORGET_S = 10;
 
@@ -35,11 +33,7 @@ public final class Gateway {
     private final GatewayMetrics metrics = new GatewayMetrics();
     private final Router router =
             new Router(policies, versions, () -> ThreadLocalRandom.current().nextDouble(), System::nanoTime);
-    private final HashedWheelTimer timer =
-            new HashedWheelTimer(
-                    new DefaultThreadFactory("rollout-deadlines", true), TICK_MS, TimeUnit.MILLISECONDS);
-    private final Exchanges exchanges = new Exchanges(router, this::after, metrics, System::nanoTime);
-
+    private final Exchanges exchanges = new Exchanges(router, metrics, System::nanoTime);
     private final Mirror mirror =
             new Mirror(
                     exchanges,
@@ -149,6 +143,11 @@ public final class Gateway {
         ScheduledExecutorService housekeeping =
                 Executors.newSingleThreadScheduledExecutor(new DefaultThreadFactory("rollout-housekeeping", true));
         housekeeping.scheduleWithFixedDelay(
+                () -> guarded(exchanges::checkDeadlines),
+                CHECK_DEADLINES_MS,
+                CHECK_DEADLINES_MS,
+                TimeUnit.MILLISECONDS);
+        housekeeping.scheduleWithFixedDelay(
                 () -> guarded(exchanges::checkLost), CHECK_LOST_MS, CHECK_LOST_MS, TimeUnit.MILLISECONDS);
         housekeeping.scheduleWithFixedDelay(
                 () -> guarded(() -> metrics.forgetUnregistered(versions, policies)), FORGET_S, FORGET_S, TimeUnit.SECONDS);
@@ -161,10 +160,5 @@ public final class Gateway {
         } catch (RuntimeException e) {
             logger.error("Rollout gateway housekeeping failed; it goes on", e);
         }
-    }
-
-    private Runnable after(long delayNanos, Runnable action) {
-        Timeout timeout = timer.newTimeout(due -> action.run(), delayNanos, TimeUnit.NANOSECONDS);
-        return timeout::cancel;
     }
 }

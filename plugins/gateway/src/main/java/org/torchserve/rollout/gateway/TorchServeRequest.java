@@ -1,18 +1,12 @@
 package org.torchserve.rollout.gateway;
 
-import java.util.Arrays;
 import java.util.HashMap;
 import org.pytorch.serve.archive.model.ModelNotFoundException;
 import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
-import org.pytorch.serve.metrics.IMetric;
-import org.pytorch.serve.metrics.MetricCache;
 import org.pytorch.serve.util.ApiUtils;
-import org.pytorch.serve.util.ConfigManager;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.pytorch.serve.wlm.Model;
 import org.pytorch.serve.wlm.ModelManager;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 import org.torchserve.rollout.routing.Attempt;
 import org.torchserve.rollout.routing.Dispatcher;
 import org.torchserve.rollout.routing.Outcome;
@@ -21,8 +15,6 @@ import org.torchserve.rollout.routing.Route;
 
 /** One client request that can be put into the queue of any version, more than once. */
 final class TorchServeRequest implements Dispatcher {
-    private static final Logger logger = LoggerFactory.getLogger(TorchServeRequest.class);
-
     private final RequestInput template;
     private final double defaultDeadlineS;
     private int attempts;
@@ -43,7 +35,7 @@ final class TorchServeRequest implements Dispatcher {
         if (absence != null) {
             throw unavailable(route, absence);
         }
-        countRequest(route);
+        FrontendMetrics.requested(route.model(), route.version());
         AttemptJob job = new AttemptJob(attempt, model, inputFor(model), defaultDeadlineS);
         try {
             if (!ModelManager.getInstance().addJob(job)) {
@@ -68,19 +60,6 @@ final class TorchServeRequest implements Dispatcher {
             Sequences.beginIfNew(input);
         }
         return input;
-    }
-
-    private static void countRequest(Route route) {
-        IMetric requests = MetricCache.getInstance().getMetricFrontend("ts_inference_requests_total");
-        if (requests != null) {
-            String host = ConfigManager.getInstance().getHostName();
-            try {
-                requests.addOrUpdate(Arrays.asList(route.model(), route.version(), host), 1);
-            } catch (RuntimeException otherLabels) {
-                // metrics.yaml is the user's, and may declare other labels than ours: no reason to fail a request
-                logger.warn("Cannot count in ts_inference_requests_total: {}", otherLabels.getMessage());
-            }
-        }
     }
 
     private static RefusedException unavailable(Route route, Outcome why) {

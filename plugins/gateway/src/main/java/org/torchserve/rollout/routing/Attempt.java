@@ -5,23 +5,34 @@ package org.torchserve.rollout.routing;
  * attempt that was given up go nowhere, so a late answer never reaches the caller.
  */
 public final class Attempt {
+    private static final long NEVER_NANOS = Long.MAX_VALUE / 2;
+
     private final Exchange exchange;
     private final Route route;
     private final long beginNanos;
     // All below is guarded by the exchange.
     Dispatcher.Dispatched dispatched;
-    Runnable cancelDeadline;
     long deadlineNanos;
     long firstByteNanos;
-    long lastByteNanos;
     long endNanos;
     boolean streaming;
+    /** When the next byte is overdue. Written under the monitor of the exchange, read without it. */
+    private volatile long dueNanos;
 
     Attempt(Exchange exchange, Route route, long nowNanos) {
         this.exchange = exchange;
         this.route = route;
         this.beginNanos = nowNanos;
-        this.lastByteNanos = nowNanos;
+        this.dueNanos = nowNanos + NEVER_NANOS;
+    }
+
+    /** The next byte is waited for, from {@code nowNanos} until the deadline is over. */
+    void waitFrom(long nowNanos) {
+        dueNanos = nowNanos + deadlineNanos;
+    }
+
+    boolean isOverdue(long nowNanos) {
+        return dueNanos - nowNanos <= 0;
     }
 
     public Route route() {

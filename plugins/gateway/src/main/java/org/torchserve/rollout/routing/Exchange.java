@@ -45,7 +45,7 @@ public final class Exchange {
         }
         double deadlineS = route.deadlineS() > 0 ? route.deadlineS() : attempt.dispatched.modelDeadlineS();
         attempt.deadlineNanos = (long) (deadlineS * NANOS_PER_S);
-        watch(attempt, attempt.deadlineNanos);
+        attempt.waitFrom(shared.nanoClock().getAsLong());
     }
 
     boolean isCurrent(Attempt attempt) {
@@ -56,17 +56,19 @@ public final class Exchange {
         if (attempt != current) {
             return;
         }
-        attempt.lastByteNanos = shared.nanoClock().getAsLong();
+        long nowNanos = shared.nanoClock().getAsLong();
         if (attempt.streaming) {
+            attempt.waitFrom(nowNanos);
             continueStream(attempt, answer);
             return;
         }
-        attempt.firstByteNanos = attempt.lastByteNanos;
+        attempt.firstByteNanos = nowNanos;
         Outcome outcome = Outcome.ofStatus(answer.status());
         boolean whole = answer.part() != Answer.Part.MORE || answer.status() >= 400;
         if (!whole) {
             settleReplaced(false);
             attempt.streaming = true;
+            attempt.waitFrom(nowNanos);
             status = answer.status();
             shared.recorder().answered(attempt.route(), answer.status());
             caller.answer(answer, served(attempt));
@@ -124,18 +126,16 @@ public final class Exchange {
         fail(attempt, why, new Problem(503, "ServiceUnavailableException", message));
     }
 
-    private void watch(Attempt attempt, long delayNanos) {
-        attempt.cancelDeadline = shared.deadlines().after(delayNanos, () -> missedDeadline(attempt));
+    /** Looks without the monitor: hardly ever is anything due. */
+    void checkDeadline(long nowNanos) {
+        Attempt attempt = current;
+        if (attempt != null && attempt.isOverdue(nowNanos)) {
+            missedDeadline(attempt, nowNanos);
+        }
     }
 
-    private synchronized void missedDeadline(Attempt attempt) {
-        if (attempt != current) {
-            return;
-        }
-        // A stream moves its deadline with every part; looking here is cheaper than a new timer for each.
-        long leftNanos = attempt.lastByteNanos + attempt.deadlineNanos - shared.nanoClock().getAsLong();
-        if (attempt.streaming && leftNanos > 0) {
-            watch(attempt, leftNanos);
+    private synchronized void missedDeadline(Attempt attempt, long nowNanos) {
+        if (attempt != current || !attempt.isOverdue(nowNanos)) {
             return;
         }
         Route route = attempt.route();
@@ -204,9 +204,6 @@ public final class Exchange {
     private void leave(Attempt attempt) {
         current = null;
         attempt.endNanos = shared.nanoClock().getAsLong();
-        if (attempt.cancelDeadline != null) {
-            attempt.cancelDeadline.run();
-        }
         if (attempt.dispatched != null) {
             attempt.dispatched.abandon();
         }

@@ -10,15 +10,13 @@ import java.util.function.LongSupplier;
 /** All requests under way, and what they share. */
 public final class Exchanges {
     private final Router router;
-    private final Deadlines deadlines;
     private final Recorder recorder;
     private final LongSupplier nanoClock;
     private volatile Consumer<Conclusion> log;
     private final Set<Exchange> live = ConcurrentHashMap.newKeySet();
 
-    public Exchanges(Router router, Deadlines deadlines, Recorder recorder, LongSupplier nanoClock) {
+    public Exchanges(Router router, Recorder recorder, LongSupplier nanoClock) {
         this.router = router;
-        this.deadlines = deadlines;
         this.recorder = recorder;
         this.nanoClock = nanoClock;
     }
@@ -42,6 +40,17 @@ public final class Exchanges {
     /** From now on each request that ends is told to {@code everyConclusion}. */
     public void logTo(Consumer<Conclusion> everyConclusion) {
         log = everyConclusion;
+    }
+
+    /**
+     * Gives up attempts that are overdue. To be called every few milliseconds: a look at the few requests under way costs
+     * less than a timer for each of the many that pass.
+     */
+    public void checkDeadlines() {
+        long nowNanos = nanoClock.getAsLong();
+        for (Exchange exchange : live) {
+            exchange.checkDeadline(nowNanos);
+        }
     }
 
     /** Gives up attempts nobody will ever answer: TorchServe drops the requests of a version that is unregistered. */
@@ -72,10 +81,6 @@ public final class Exchanges {
 
     Router router() {
         return router;
-    }
-
-    Deadlines deadlines() {
-        return deadlines;
     }
 
     Recorder recorder() {

@@ -25,7 +25,7 @@ public class MirrorTest {
     private final Router router =
             new Router(book, new Policies.Registered("1.0", "2.0", "3.0"), () -> 0.999, () -> nowNanos);
     private final Exchanges exchanges =
-            new Exchanges(router, (delay, action) -> () -> {}, new Dropped(), () -> nowNanos);
+            new Exchanges(router, new Dropped(), () -> nowNanos);
     private final Mirror mirror = new Mirror(exchanges, () -> drawn, () -> nowNanos, () -> 1000);
 
     private final class Dropped implements Recorder {
