@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from torchserve_rollout.analysis.judge import judge
-from torchserve_rollout.analysis.samples import Histogram, Measurement, Rate, Sample, Scores
+from torchserve_rollout.analysis.samples import Histogram, Measurement, Pairs, Rate, Sample, Scores
 from torchserve_rollout.analysis.verdict import Verdict
 from torchserve_rollout.spec.metric import signal_of
-from torchserve_rollout.spec.plan import format_value
+from torchserve_rollout.spec.plan import format_value, mirror_share
 from torchserve_rollout.spec.schema import AlarmSpec, RolloutSpec, StepSpec
-from torchserve_rollout.spec.signals import Kind, Signal, Unit, Worse
+from torchserve_rollout.spec.signals import Asked, Kind, Signal, Unit, Worse
 from torchserve_rollout.units import format_duration, format_pct
 
 _MOST: Final = 100_000_000
@@ -49,9 +49,16 @@ def needs(spec: RolloutSpec, rate_per_s: float | None = None) -> tuple[Need, ...
         if signal is None or alarm.is_timed or signal.kind.is_plain:
             continue
         for number, step in enumerate(spec.steps, 1):
-            if step.weight > 0:
+            if _share(spec, signal, step) > 0:
                 found.append(_need(spec, alarm, signal, f"step {number}", step, rate_per_s))
     return tuple(found)
+
+
+def _share(spec: RolloutSpec, signal: Signal, step: StepSpec) -> float:
+    """Which share of the model's requests says something of the signal."""
+    if signal.asked is Asked.COPIES:
+        return mirror_share(spec, step) * (1 - step.weight / 100)
+    return step.weight / 100
 
 
 def _need(
@@ -61,16 +68,18 @@ def _need(
     effect = _effect(signal, stable, candidate, alarm.is_comparison)
     samples = _samples(spec, alarm, signal, step.weight, (stable, candidate))
     # Probes come at their own pace, which no traffic changes.
-    per_s = rate_per_s * step.weight / 100 if rate_per_s and not signal.needs_probe else None
+    share = _share(spec, signal, step)
+    per_s = rate_per_s * share if rate_per_s and not signal.needs_probe else None
     seconds = samples / per_s if samples is not None and per_s else None
     if samples is None:
-        said = f"{alarm.name} cannot see {effect} at {format_pct(step.weight)}"
+        said = f"{alarm.name} cannot see {effect} at {_round_pct(share)}"
         return Need(alarm.name, name, step.weight, effect, None, None, said, f"{name}: {said}")
-    unit = "scores" if signal.kind is Kind.SCORE else "requests of the candidate"
+    is_copied = signal.asked is Asked.COPIES
+    unit = "scores" if signal.kind is Kind.SCORE else "pairs" if is_copied else "requests of the candidate"
     said = f"{alarm.name} sees {effect} after about {samples} {unit}"
     if seconds is None:
         return Need(alarm.name, name, step.weight, effect, samples, None, said)
-    said = f"{said}: {format_duration(max(1.0, round(seconds)))} at {format_pct(step.weight)} of {rate_per_s:g}/s"
+    said = f"{said}: {format_duration(max(1.0, round(seconds)))} at {_round_pct(share)} of {rate_per_s:g}/s"
     judged_s = step.bake - spec.warm_up
     is_short = seconds > judged_s and (step.min_requests < samples)
     warning = f"{name} bakes {format_duration(step.bake)}, too short for {alarm.name}: {said}" if is_short else ""
@@ -86,8 +95,8 @@ def _levels(alarm: AlarmSpec, signal: Signal) -> tuple[float, float]:
         allowed = 1 - signal.quantile
         return allowed / 2, min(1.0, 2 * allowed)
     is_score, is_higher = signal.kind is Kind.SCORE, signal.worse is Worse.HIGHER
-    least = _LEAST_SCORE if is_score else _LEAST_SHARE
-    stable = _STABLE_SCORE if is_score else _STABLE_SHARE
+    least = _LEAST_SCORE if is_score or signal.usual is not None else _LEAST_SHARE
+    stable = signal.usual if signal.usual is not None else _STABLE_SCORE if is_score else _STABLE_SHARE
     if alarm.worse_than_stable_by is not None:
         by = alarm.effect if alarm.effect is not None else alarm.worse_than_stable_by + least
     elif alarm.worse_than_stable_ratio is not None:
@@ -99,6 +108,10 @@ def _levels(alarm: AlarmSpec, signal: Signal) -> tuple[float, float]:
         by = alarm.effect if alarm.effect is not None else least
         is_higher = alarm.max is not None
     return stable, min(1.0, max(0.0, stable + by if is_higher else stable - by))
+
+
+def _round_pct(share: float) -> str:
+    return format_pct(round(100 * share, 4))
 
 
 def _effect(signal: Signal, stable: float, candidate: float, is_compared: bool) -> str:
@@ -114,12 +127,15 @@ def _samples(
     """The least number of the candidate's samples with which the alarm fires."""
 
     def fires(n: int) -> bool:
-        of_stable = n if signal.kind is Kind.SCORE else round(n * (100 - weight_pct) / weight_pct)
+        is_even = signal.kind is Kind.SCORE or signal.asked is Asked.COPIES
+        of_stable = n if is_even else round(n * (100 - weight_pct) / weight_pct)
         measured = Measurement(
             signal.name,
             candidate=_expected(alarm, signal, n, levels[1]),
             stable=_expected(alarm, signal, of_stable, levels[0]),
         )
+        if signal.kind is Kind.PAIRED:
+            measured = Measurement(signal.name, Pairs(n, round(n * levels[1]), round(n * levels[0])))
         judged = judge(spec, {alarm.signal_key: measured}).alarms
         return next(each for each in judged if each.alarm == alarm.name).verdict is Verdict.FAIL
 

@@ -86,14 +86,16 @@ class Signal:
     quantile: float | None = None
     needs_probe: bool = False
     asked: Asked = Asked.ANY
+    usual: float | None = None
+    """What a plan takes stable to do; None: what signals of its unit usually do."""
 
 
 def _share(name: str, meaning: str, asked: Asked = Asked.USERS) -> Signal:
     return Signal(name, Kind.RATE, Unit.SHARE, Worse.HIGHER, meaning, asked=asked)
 
 
-def _paired(name: str, meaning: str) -> Signal:
-    return Signal(name, Kind.PAIRED, Unit.SHARE, Worse.HIGHER, meaning, asked=Asked.COPIES)
+def _paired(name: str, meaning: str, usual: float | None = None) -> Signal:
+    return Signal(name, Kind.PAIRED, Unit.SHARE, Worse.HIGHER, meaning, asked=Asked.COPIES, usual=usual)
 
 
 def _seconds(name: str, quantile: float, meaning: str) -> Signal:
@@ -134,7 +136,7 @@ _SIGNALS = (
         needs_probe=True,
     ),
     _paired("mirror_error_rate", "mirrored requests that one version failed or refused and the other answered"),
-    _paired("mirror_slower_rate", "mirrored requests that one version took at least a tenth longer for"),
+    _paired("mirror_slower_rate", "mirrored requests that one version took at least a tenth longer for", usual=0.3),
     _share("mirror_disagreement", "mirrored requests that both answered, but not with the same text", Asked.COPIES),
 )
 CATALOGUE: Mapping[str, Signal] = MappingProxyType({signal.name: signal for signal in _SIGNALS})

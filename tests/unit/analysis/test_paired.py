@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import reduce
 from operator import add
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -174,3 +176,17 @@ def test_a_share_of_slower_answers_can_be_bounded_by_itself() -> None:
         for pairs in (Pairs(400, 300, 50), Pairs(400, 200, 190))
     }
     assert said == {Pairs(400, 300, 50): Verdict.FAIL, Pairs(400, 200, 190): Verdict.PASS}
+
+
+def test_the_figures_in_the_docs_are_what_comes_out() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "analysis.md").read_text("utf-8")
+    found = re.findall(r"^\| (?:fails|slower in) (\d+) %.*?(\d+) % \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    rows = [[int(number) for number in row] for row in found]
+    assert len(rows) == 5
+    for of_candidate, of_stable, without, with_margin in rows:
+        for margin, needed in ((0.0, without), (0.01, with_margin)):
+            first, last = (
+                log_evidence_pairs_worse(Pairs(n, round(n * of_candidate / 100), round(n * of_stable / 100)), margin)
+                for n in (needed - 1, needed)
+            )
+            assert first < math.log(1200) <= last

@@ -8,7 +8,7 @@ import pytest
 
 from torchserve_rollout.analysis.judge import judge
 from torchserve_rollout.analysis.power import needs
-from torchserve_rollout.analysis.samples import Measurement, Rate
+from torchserve_rollout.analysis.samples import Measurement, Pairs, Rate
 from torchserve_rollout.analysis.verdict import Verdict
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -75,3 +75,29 @@ def test_an_effect_that_the_rule_allows_is_never_seen() -> None:
 
 def test_plain_rules_need_no_samples() -> None:
     assert needs(spec_of({"name": "m", "signal": "memory_mb", "max": 1000}, ERRORS | {"for": "1m"})) == ()
+
+
+def test_pairs_are_counted_by_what_is_mirrored() -> None:
+    steps = [{"weight": 0, "bake": "1m"}, {"weight": 50, "mirror": "20%", "bake": "1h"}, {"weight": 60, "mirror": 0}]
+    alarms = [
+        {"name": "pairs", "signal": "mirror_error_rate", "worse_than_stable_by": 0},
+        {"name": "slower", "signal": "mirror_slower_rate", "worse_than_stable_by": 0.1},
+        {"name": "same", "signal": "mirror_disagreement", "max": 0.1},
+    ]
+    found = needs(spec_of(*alarms, steps=steps, mirror={"share": 0.1}), rate_per_s=10)
+    assert [(need.alarm, need.step) for need in found] == [
+        (name, step) for name in ("pairs", "slower", "same") for step in ("step 1", "step 2")
+    ]
+    first, second, slower, *_ = found
+    assert first.effect == "mirror_error_rate 6 % against 1 %"
+    assert slower.effect == "mirror_slower_rate 50 % against 30 %"
+    assert first.seconds == second.seconds == pytest.approx((first.samples or 0) / 1.0)
+    assert "pairs: " in first.sentence and "at 10 % of 10/s" in second.sentence
+
+    def fires(n: int) -> bool:
+        pairs = Pairs(n, round(0.06 * n), round(0.01 * n))
+        spec = spec_of(*alarms, steps=steps, mirror={"share": 0.1})
+        judged = judge(spec, {"mirror_error_rate": Measurement("mirror_error_rate", pairs)})
+        return judged.alarms[0].verdict is Verdict.FAIL
+
+    assert first.samples is not None and fires(first.samples + 10) and not fires(round(0.85 * first.samples))
