@@ -15,7 +15,7 @@ from torchserve_rollout.signals.source import Cohorts
 from torchserve_rollout.spec.probe import ProbeSpec, PromptSpec
 
 PASS_PAUSE_S = 1.0
-# After each request the runner rests as long as the request took: at most half of one worker's time is ours.
+# After each request the runner rests at least as long as the request took: at most half of one worker's time is ours.
 _LONGEST_REST_S = 5.0
 
 
@@ -64,6 +64,8 @@ class ProbeSource:
         self._cohorts = cohorts
         self._predict = predict
         self._pass_pause_s = pass_pause_s
+        self.rests = 1
+        """After each request it rests this many times as long as the request took."""
         self._lock = threading.Lock()
         self._scores: dict[VersionName, Scores] = {}
         self._error = ""
@@ -109,4 +111,4 @@ class ProbeSource:
             return _LONGEST_REST_S / 5
         with self._lock:
             self._scores[version] = self._scores.get(version, Scores()) + Scores.of([points])
-        return min(answer.latency_s, _LONGEST_REST_S)
+        return min(answer.latency_s, _LONGEST_REST_S) * self.rests

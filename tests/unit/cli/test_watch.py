@@ -13,7 +13,7 @@ import pytest
 from tests.torchserve_process import wait_until
 from tests.unit.api.in_memory import BEGUN, ERRORS_ALARM, InMemoryRollouts, new_event, new_view
 from tests.unit.cli.home import Home
-from torchserve_rollout.cli.following import Snapshot, snapshots
+from torchserve_rollout.cli.following import PATIENCE_S, Snapshot, snapshots
 from torchserve_rollout.controller.views import EventView, RolloutView
 from torchserve_rollout.errors import RolloutError, ServerUnreachable
 
@@ -61,8 +61,10 @@ def rollouts() -> InMemoryRollouts:
     return InMemoryRollouts(views=[new_view()], journal=[new_event(1, "accepted"), new_event(2, "at 5 %")])
 
 
-def follow(source: Flaky, clock: HandClock, **limits: float) -> list[Snapshot]:
-    return list(snapshots(source, "assistant", clock, sleep=clock.sleep, **limits))
+def follow(
+    source: Flaky, clock: HandClock, timeout_s: float | None = None, patience_s: float = PATIENCE_S
+) -> list[Snapshot]:
+    return list(snapshots(source, "assistant", clock, sleep=clock.sleep, timeout_s=timeout_s, patience_s=patience_s))
 
 
 def test_every_event_is_seen_once_and_the_last_look_has_the_exit_code(rollouts: InMemoryRollouts) -> None:
