@@ -43,17 +43,16 @@ def test_a_shadow_that_fails_on_copies_is_stopped_before_any_user_was_sent_to_it
     with product.traffic(100_000, users=2) as traffic:
         ended = product.wait_for_end()
     pairs = product.cli("pairs", "--json").json()
-    explained = product.cli("explain", "--json").json()
 
     assert (ended["phase"], ended["ended_by"]) == ("ABORTED", "alarm:pairs"), product.story()
     assert traffic.log.failed == []
     assert set(traffic.log.versions()) == {"1.0"}
     for role in ("candidate", "explicit", "failover"):
         assert product.server.metric("ts_rollout_attempts_total", model=MODEL, version="bad", role=role) == 0
-    assert "of " in explained["deciding_alarm"]["sentence"] and "pairs" in explained["deciding_alarm"]["sentence"]
     assert product.default_version() == "1.0" and product.policy() is None
 
-    deciding = explained["deciding_alarm"]
+    (deciding,) = (alarm for alarm in ended["alarms"] if alarm["name"] == "pairs")
+    assert deciding["sentence"] in ended["reason"] and "pairs); stable has 0 %" in deciding["sentence"]
     assert pairs["seen"] >= deciding["candidate_n"] >= 20
     odd = [pair for pair in pairs["pairs"] if pair["is_odd"]]
     assert odd and {(pair["stable"]["outcome"], pair["candidate"]["outcome"]) for pair in odd} == {
@@ -61,8 +60,6 @@ def test_a_shadow_that_fails_on_copies_is_stopped_before_any_user_was_sent_to_it
     }
     assert {pair["stable"]["version"] for pair in pairs["pairs"]} == {"1.0"}
     assert all(pair[side]["body"] is None for pair in pairs["pairs"] for side in ("stable", "candidate"))
-    assert odd[0]["request_id"] in product.cli("pairs").out
-    assert product.cli("replay").code == 0
 
 
 def test_a_good_shadow_is_promoted_and_its_answers_can_be_read(product: Product) -> None:
