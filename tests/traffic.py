@@ -49,7 +49,7 @@ class TrafficLog:
 class Traffic:
     """Users asking until ``stop`` or until ``count`` requests were sent, whichever comes first.
 
-    Each user has one connection and asks again as soon as the answer is there. ``bodies`` are sent in turn.
+    Each user has one connection and asks again ``pause_s`` after each answer. ``bodies`` are sent in turn.
     """
 
     def __init__(
@@ -60,12 +60,14 @@ class Traffic:
         count: int,
         users: int = 8,
         bodies: Sequence[bytes] = (b"x",),
+        pause_s: float = 0.0,
         timeout_s: float = 60.0,
     ) -> None:
         self.log = TrafficLog()
         self._url = urlsplit(url)
         self._headers = headers
         self._bodies = itertools.cycle(bodies)
+        self._pause_s = pause_s
         self._timeout_s = timeout_s
         self._left = count
         self._lock = threading.Lock()
@@ -108,6 +110,7 @@ class Traffic:
                 answer = self._ask(connection, body)
                 with self._lock:
                     self.log.answers.append(answer)
+                self._stop.wait(self._pause_s)
         finally:
             connection.close()
 

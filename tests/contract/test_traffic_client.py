@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,11 +40,8 @@ POLICY = TrafficPolicy(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TorchServeProcess]:
-    plugins = tmp_path_factory.mktemp("plugins")
-    builder = ROOT / "plugins" / "gateway" / "build_jar.py"
-    subprocess.run([sys.executable, str(builder), "--output", str(plugins / "gateway.jar")], check=True)
-    with TorchServeProcess(plugins_path=plugins) as running:
+def server(plugins_path: Path) -> Iterator[TorchServeProcess]:
+    with TorchServeProcess(plugins_path=plugins_path) as running:
         for version in (ONE, TWO):
             running.register(write_archive(running.model_store, MODEL, version, ECHO_HANDLER))
         yield running

@@ -1,23 +1,13 @@
-"""Fixtures of the end-to-end tests: the plugin jar once, a whole product per test module."""
+"""Fixtures of the end-to-end tests: a whole product."""
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.product import ROOT, Product
-
-
-@pytest.fixture(scope="session")
-def plugins_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the gateway's jar, built from this checkout."""
-    folder = tmp_path_factory.mktemp("plugins")
-    build_jar = runpy.run_path(str(ROOT / "plugins" / "gateway" / "build_jar.py"))["build_jar"]
-    build_jar(folder / "torchserve-rollout-gateway.jar")
-    return folder
+from tests.e2e.product import Product
 
 
 @pytest.fixture

@@ -147,6 +147,7 @@ class Product:
             self.server.inference_headers,
             count=count,
             users=users,
+            pause_s=0.02,
         )
 
     # -- then ---------------------------------------------------------------------------------------------------

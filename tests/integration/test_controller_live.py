@@ -80,16 +80,6 @@ def spec_of(**changes: object) -> RolloutSpec:
     return parse_spec({**base, **changes}, "test")
 
 
-@pytest.fixture(scope="module")
-def jar_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("plugins")
-    subprocess.run(
-        [sys.executable, str(ROOT / "plugins/gateway/build_jar.py"), "--output", str(directory / "gateway.jar")],
-        check=True,
-    )
-    return directory
-
-
 class Bench:
     """A TorchServe with the gateway, and a controller in this process."""
 
@@ -140,6 +130,7 @@ class Bench:
             self.server.inference_headers,
             count=count,
             users=users,
+            pause_s=0.02,
         )
 
     def default_version(self) -> str:
@@ -156,8 +147,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(jar_directory: Path) -> Iterator[Bench]:
-    with TorchServeProcess(plugins_path=jar_directory) as server:
+def bench(plugins_path: Path) -> Iterator[Bench]:
+    with TorchServeProcess(plugins_path=plugins_path) as server:
         bench = Bench(server)
         try:
             yield bench
@@ -400,8 +391,8 @@ def test_a_slow_registration_of_one_model_lets_no_other_lease_run_out(bench: Ben
     assert len(valid) > 50 and all(valid)
 
 
-def test_tokens_that_expire_in_the_middle_do_not_disturb_a_rollout(jar_directory: Path) -> None:
-    with TorchServeProcess(plugins_path=jar_directory, properties={"token_expiration_min": "0.2"}) as server:
+def test_tokens_that_expire_in_the_middle_do_not_disturb_a_rollout(plugins_path: Path) -> None:
+    with TorchServeProcess(plugins_path=plugins_path, properties={"token_expiration_min": "0.2"}) as server:
         bench = Bench(server)
         try:
             bench.live("1.0")
