@@ -456,3 +456,18 @@ def test_a_gateway_that_refuses_weight_0_on_the_way_back_is_left_without_a_polic
     assert view.phase == "ABORTED", bench.story()
     assert bench.versions() == {"1.0"}
     assert traffic.log.failed == []
+
+
+def test_an_alarm_that_fired_on_stable_in_the_minutes_before_refuses_the_start(bench: Bench) -> None:
+    bench.live("1.0")
+    bench.package("2.0")
+    with bench.traffic() as traffic:
+        wait_until(lambda: traffic.log.versions()["1.0"] > 300, 30, "requests on 1.0")
+    # Whoever looks every five seconds has seen them by then.
+    seen = bench.controller._lookback.seen
+    wait_until(lambda: sum(seen().by("ts_rollout_attempts_total", "version").values()) > 200, 30, "a look back")
+    impossible = {"name": "slow", "signal": "latency_p95", "max": 0.000001, "min_samples": 5}
+    bench.start("2.0", spec_of(alarms=[impossible]))
+    view = bench.ended()
+    assert (view.phase, view.ended_by) == ("ABORTED", "prepare"), bench.story()
+    assert "before the start slow already fires on stable 1.0" in view.reason

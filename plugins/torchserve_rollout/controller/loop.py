@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from torchserve_rollout.clock import Clock, SystemClock
 from torchserve_rollout.controller.actuate import Actuator
+from torchserve_rollout.controller.lookback import PAUSE_S, Lookback
 from torchserve_rollout.controller.observe import Observer
 from torchserve_rollout.controller.probe_files import ProbeFiles
 from torchserve_rollout.controller.restore import Restorer
@@ -26,6 +27,7 @@ from torchserve_rollout.packaging.store import Catalogue
 from torchserve_rollout.settings import Settings
 from torchserve_rollout.signals.mirror import Keep
 from torchserve_rollout.signals.prometheus import Access, Prometheus
+from torchserve_rollout.signals.scrape import Increments, Scraper
 from torchserve_rollout.store.alerts import AlertBook
 from torchserve_rollout.store.database import open_database
 from torchserve_rollout.store.journal import Journal
@@ -64,6 +66,8 @@ class Controller:
         self._catalogue = Catalogue(settings.model_store)
         self._fleet = Fleet([node_from_settings(settings)], self._archive_url)
         self._probe_files = ProbeFiles(settings.home)
+        urls = {name: node.metrics_url for name, node in self._fleet.nodes.items()}
+        self._lookback = Lookback(Scraper(urls), self._clock)
         self._notifier = Notifier(settings.notify_urls)
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -93,6 +97,7 @@ class Controller:
         self._threads = [
             threading.Thread(target=self._lead, name="lead", daemon=True),
             threading.Thread(target=self._restore, name="restore", daemon=True),
+            threading.Thread(target=self._look_back, name="look back", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -157,6 +162,12 @@ class Controller:
                 self._guarded("restoring", restorer.run)
             self._stop.wait(self._settings.tick_s)
 
+    def _look_back(self) -> None:
+        while not self._stop.is_set():
+            self._guarded("looking at the metrics", self._lookback.look)
+            self._stop.wait(PAUSE_S)
+        self._lookback.close()
+
     def _run_rollout(self, worker: _Worker) -> None:
         record = worker.record
         observer = Observer(
@@ -169,6 +180,8 @@ class Controller:
             prometheus=self._prometheus,
             keep_pairs=self._pair_keeper(record),
             successor=lambda: self._successor(record),
+            # A rollout that began earlier has counted these minutes itself.
+            before=self._lookback.seen() if record.state.phase is Phase.PENDING else Increments(),
         )
         try:
             actuator = Actuator(record.model, record.spec, self._fleet, observer, self._probe_files)

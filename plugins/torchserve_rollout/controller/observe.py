@@ -8,6 +8,7 @@ from typing import Any
 
 from torchserve_rollout.analysis.samples import Measurement, TickEvidence
 from torchserve_rollout.controller.probe_files import ProbeFiles
+from torchserve_rollout.controller.window import summed
 from torchserve_rollout.errors import IntegrityError, NotFoundError, ServerUnreachable
 from torchserve_rollout.machine.actions import ActionResult
 from torchserve_rollout.machine.alerts import Alert
@@ -23,7 +24,7 @@ from torchserve_rollout.signals.mirror import Keep, MirrorSource, Read
 from torchserve_rollout.signals.probes import Answer, ProbeSource
 from torchserve_rollout.signals.prometheus import Prometheus
 from torchserve_rollout.signals.registry import PROBE_SCORE
-from torchserve_rollout.signals.scrape import Scraper
+from torchserve_rollout.signals.scrape import Increments, Scraper
 from torchserve_rollout.signals.source import Cohorts, Source
 from torchserve_rollout.signals.workers import WorkerSource
 from torchserve_rollout.spec.plan import mirrors
@@ -61,6 +62,9 @@ Successors = Callable[[], Successor | None]
 """The rollout that came after this one."""
 
 
+_NOTHING = Increments()
+
+
 def _no_successor() -> Successor | None:
     return None
 
@@ -70,7 +74,11 @@ def _keep_none(mirrored: Mirrored) -> None:
 
 
 class Observer:
-    """Eyes of one rollout. Not thread-safe: its rollout's worker owns it."""
+    """Eyes of one rollout. Not thread-safe: its rollout's worker owns it.
+
+    Args:
+        before: what ``/metrics`` counted in the minutes before a rollout that begins now.
+    """
 
     def __init__(
         self,
@@ -83,6 +91,7 @@ class Observer:
         prometheus: Prometheus | None = None,
         keep_pairs: Keep = _keep_none,
         successor: Successors = _no_successor,
+        before: Increments = _NOTHING,
     ) -> None:
         self._spec = spec
         self._model = state.model
@@ -93,6 +102,7 @@ class Observer:
         self._alerts = alerts
         self._prometheus = prometheus
         self._successor = successor
+        self._before = before
         self.predictor = Predictor(fleet, state.model)
         urls = {name: node.metrics_url for name, node in fleet.nodes.items()}
         self._nodes: Mapping[NodeName, NodeStatus] = {}
@@ -141,7 +151,17 @@ class Observer:
         measurements: dict[str, Measurement] = {}
         for source in (*self._sources, *self._probes):
             measurements.update(source.collect())
-        return TickEvidence(now, measurements)
+        evidence = TickEvidence(now, measurements)
+        return self._with_the_time_before(evidence) if state.phase is Phase.PREPARING else evidence
+
+    def _with_the_time_before(self, evidence: TickEvidence) -> TickEvidence:
+        """The first look while the candidate is prepared tells what stable did before, too."""
+        before, self._before = self._before, _NOTHING
+        if not before.values:
+            return evidence
+        sources = [each for each in self._sources if isinstance(each, MetricSource)]
+        measured = {key: each for source in sources for key, each in source.measured_on(before).items()}
+        return summed([TickEvidence(evidence.at, measured), evidence])
 
     def _follow(self, state: RolloutState) -> None:
         if state.is_armed and not self._is_armed:

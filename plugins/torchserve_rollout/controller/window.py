@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -44,7 +44,7 @@ class EvidenceWindow:
 
     def gather(self, tick: TickEvidence) -> TickEvidence:
         """Sum up ``tick`` with what came since the last :meth:`add`; until the next one the sum counts as one tick."""
-        self._open = tick if self._open is None else _summed([self._open, tick])
+        self._open = tick if self._open is None else summed([self._open, tick])
         return self._open
 
     def _moments(self, state: RolloutState, now: datetime) -> list[datetime]:
@@ -74,9 +74,10 @@ def _compacted(ticks: Iterable[TickEvidence], moments: list[datetime], young: da
     listed = list(ticks)
     old = [tick for tick in listed if tick.at <= young]
     between = groupby(old, key=lambda tick: sum(tick.at > moment for moment in moments))
-    return (*(_summed(list(group)) for _, group in between), *listed[len(old) :])
+    return (*(summed(list(group)) for _, group in between), *listed[len(old) :])
 
 
-def _summed(ticks: list[TickEvidence]) -> TickEvidence:
+def summed(ticks: Sequence[TickEvidence]) -> TickEvidence:
+    """All of ``ticks`` as one, at the time of the last."""
     beginning = datetime.min.replace(tzinfo=ticks[0].at.tzinfo)
     return TickEvidence(ticks[-1].at, accumulate(ticks, beginning))

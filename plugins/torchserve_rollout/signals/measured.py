@@ -9,7 +9,7 @@ from torchserve_rollout.analysis.samples import Measurement
 from torchserve_rollout.model import VersionName
 from torchserve_rollout.signals.own_metric import OwnMetric
 from torchserve_rollout.signals.registry import metric_signals
-from torchserve_rollout.signals.scrape import Scraper, Series
+from torchserve_rollout.signals.scrape import Increments, Scraper, Series
 from torchserve_rollout.signals.source import Cohorts
 from torchserve_rollout.spec.metric import MetricSpec
 
@@ -54,6 +54,10 @@ class MetricSource:
         return {signal.name: signal.measure(grown, self._cohorts) for signal in self._signals} | {
             own.name: own.measure(grown, self._cohorts, passed_s) for own in self._own
         }
+
+    def measured_on(self, increments: Increments) -> dict[str, Measurement]:
+        """The signals on what somebody else has counted; none of the spec's own series are among that."""
+        return {signal.name: signal.measure(increments, self._cohorts) for signal in self._signals}
 
     def in_flight(self, version: VersionName) -> int | None:
         """Requests that ``version`` had not answered at the last look; None when nobody could be asked."""
