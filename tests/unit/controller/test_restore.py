@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.store.journals import BEGUN
-from torchserve_rollout.controller.restore import is_home, next_step
+from torchserve_rollout.controller.restore import is_home, next_step, warm_step
 from torchserve_rollout.machine.actions import Register, Scale, SetDefault
 from torchserve_rollout.model import ModelName, NodeName, NodeStatus, RolloutId, VersionName, VersionStatus
 from torchserve_rollout.store.records import CompletedVersion
@@ -44,3 +44,11 @@ def test_at_home_nothing_is_left_to_do() -> None:
     there = node(VersionStatus(TWO, 3, 3, 3), default=TWO)
     assert next_step(HOME, there) is None
     assert is_home(HOME, there)
+
+
+def test_the_prior_version_is_loaded_again_while_it_is_kept_warm_but_never_made_the_default() -> None:
+    prior = CompletedVersion(ModelName("m"), ONE, 2, BEGUN, RolloutId("m-2.0-a1b2"))
+    home = VersionStatus(TWO, 3, 3, 3)
+    assert warm_step(prior, node(home, default=TWO)) == Register(NODE, ONE)
+    assert warm_step(prior, node(home, VersionStatus(ONE, 0, 0, 0), default=TWO)) == Scale(NODE, ONE, 2)
+    assert warm_step(prior, node(home, VersionStatus(ONE, 2, 0, 2), default=TWO)) is None
