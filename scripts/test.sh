@@ -23,7 +23,11 @@ fi
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/ts-rollout-test.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
-if [[ $# -eq 0 ]]; then run env VIRTUAL_ENV="$VENV" bash scripts/check.sh; fi
+if [[ $# -eq 0 ]]; then
+  run env VIRTUAL_ENV="$VENV" bash scripts/check.sh
+  # Two processes, each file in one of them: tests on a real server wait more than they compute.
+  set -- -n 2 --dist loadfile
+fi
 # HF_HUB_OFFLINE: no test may reach for a model hub.
 run env TMPDIR="$scratch" HF_HUB_OFFLINE=1 PATH="$VENV/bin:$PATH" \
   "$VENV/bin/python" -m pytest -p no:cacheprovider --basetemp="$scratch/pytest" "$@"

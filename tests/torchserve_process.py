@@ -9,8 +9,10 @@ Start-up and every wait end by a condition with a deadline; a failure carries th
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -29,6 +31,7 @@ import requests
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.05
 REQUEST_TIMEOUT_S = 60.0
+FIRST_PORT, PORT_LOTS, PORTS_IN_A_LOT = 16_000, 4, 4_000
 
 T = TypeVar("T")
 
@@ -64,15 +67,25 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Ports nobody listens on now; held open together while choosing, so all differ."""
-        sockets = [socket.socket() for _ in range(8)]
+        """Ports nobody listens on now.
+
+        They lie below those that the system gives to outgoing connections, so that none of these takes one before the
+        server does, and each process of a parallel test run chooses from a range of its own.
+        """
+        lot = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_LOTS
+        begin = FIRST_PORT + lot * PORTS_IN_A_LOT
+        ports = random.sample(range(begin, begin + PORTS_IN_A_LOT), PORTS_IN_A_LOT)
+        return cls(*itertools.islice(filter(is_free, ports), len(fields(cls))))
+
+
+def is_free(port: int) -> bool:
+    """True if a server could listen there now."""
+    with socket.socket() as trial:
         try:
-            for each in sockets:
-                each.bind((LOOPBACK, 0))
-            return cls(*(each.getsockname()[1] for each in sockets))
-        finally:
-            for each in sockets:
-                each.close()
+            trial.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
