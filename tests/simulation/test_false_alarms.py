@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -14,10 +15,20 @@ from benchmarks.false_alarms.run import is_turned_back, worlds
 from scipy import stats
 
 from torchserve_rollout.analysis.judge import judge
-from torchserve_rollout.analysis.samples import Histogram, Measurement, Rate, Sample, Scores
+from torchserve_rollout.analysis.samples import (
+    Histogram,
+    Measurement,
+    Rate,
+    Sample,
+    Scores,
+    TickEvidence,
+    accumulate,
+)
 from torchserve_rollout.analysis.verdict import Verdict
 from torchserve_rollout.spec.schema import RolloutSpec
 
+AT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+BEFORE = AT - timedelta(seconds=1)
 CONFIDENCE = 0.9
 BATCHES = 50
 BOUNDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, math.inf)
@@ -38,19 +49,26 @@ def spec_of(signal: str, margin: float = 0.0) -> RolloutSpec:
 
 def first_alarm(draw: Draw, spec: RolloutSpec, rng: np.random.Generator) -> int | None:
     """In which batch the alarm fires first, judged after every one; None when it never does."""
-    key = spec.alarms[0].signal_key
-    candidate, stable = draw(rng)
+    window = Window(spec.alarms[0].signal_key)
     for batch in range(1, BATCHES + 1):
-        ledger = {key: Measurement(spec.alarms[0].signal, candidate, stable)}
-        if judge(spec, ledger).verdict is Verdict.FAIL:
+        if judge(spec, window.ledger_with(*draw(rng))).verdict is Verdict.FAIL:
             return batch
-        more_candidate, more_stable = draw(rng)
-        candidate, stable = _sum(candidate, more_candidate), _sum(stable, more_stable)
     return None
 
 
-def _sum(one: Sample, other: Sample) -> Sample:
-    return one + other  # type: ignore[operator]
+class Window:
+    """What one signal measured, tick by tick, as the controller sums it up."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._ticks: tuple[TickEvidence, ...] = ()
+
+    def ledger_with(self, candidate: Sample, stable: Sample) -> dict[str, Measurement]:
+        """The sums with one more tick."""
+        new = Measurement(self._key.split(":")[0], candidate, stable)
+        ledger = accumulate((*self._ticks, TickEvidence(AT, {self._key: new})), BEFORE)
+        self._ticks = (TickEvidence(AT, ledger),)
+        return ledger
 
 
 def rates(candidate: float, stable: float, share: float = 0.1, batch: int = 200) -> Draw:
@@ -147,13 +165,12 @@ def test_cycles_that_hit_both_versions_alike_raise_no_alarm() -> None:
     """Error rates that swing between 1 % and 15 % over the rollout."""
     spec, rng, fired = spec_of("error_rate"), np.random.default_rng(3), 0
     for _ in range(60):
-        candidate, stable = Rate(), Rate()
+        window = Window("error_rate")
         for batch in range(BATCHES):
             p = 0.08 + 0.07 * math.sin(2 * math.pi * batch / 20)
             n = int(rng.binomial(200, 0.1))
-            candidate += Rate(int(rng.binomial(n, p)), n)
-            stable += Rate(int(rng.binomial(200 - n, p)), 200 - n)
-            if judge(spec, {"error_rate": Measurement("error_rate", candidate, stable)}).verdict is Verdict.FAIL:
+            sides = Rate(int(rng.binomial(n, p)), n), Rate(int(rng.binomial(200 - n, p)), 200 - n)
+            if judge(spec, window.ledger_with(*sides)).verdict is Verdict.FAIL:
                 fired += 1
                 break
     assert fired <= 60 * (1 - CONFIDENCE)

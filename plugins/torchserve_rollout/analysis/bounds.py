@@ -57,7 +57,7 @@ def _comparisons(case: Case, stable: Sample, candidate: Sample, value: float, of
         worse_by = value - of_stable if signal.worse is Worse.HIGHER else of_stable - value
         is_obeyed = worse_by <= margin + _ROUNDING
         rule = margin_in_words(margin, signal.unit)
-        log_e = _plain(is_obeyed) if case.is_plain else evidence_worse(signal, stable, candidate, margin)
+        log_e = _plain(is_obeyed) if case.is_plain else evidence_worse(case, stable, candidate, margin)
         yield Bound(log_e, is_obeyed, rule)
     if alarm.worse_than_stable_ratio is not None:
         ratio = alarm.worse_than_stable_ratio
@@ -66,7 +66,7 @@ def _comparisons(case: Case, stable: Sample, candidate: Sample, value: float, of
         rule = ratio_in_words(ratio, signal.worse)
         # Counts are facts, but how often something rare happens is not.
         is_fact = case.is_plain and (alarm.is_timed or signal.kind is not Kind.COUNT)
-        log_e = _plain(is_obeyed) if is_fact else evidence_worse_ratio(signal, stable, candidate, ratio)
+        log_e = _plain(is_obeyed) if is_fact else evidence_worse_ratio(case, stable, candidate, ratio)
         yield Bound(log_e, is_obeyed, rule)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from torchserve_rollout.analysis.blocks import Block
 from torchserve_rollout.analysis.observed import counted, observed
 from torchserve_rollout.analysis.samples import Sample
 from torchserve_rollout.analysis.verdict import AlarmVerdict, Verdict
@@ -22,6 +23,7 @@ class Case:
     signal: Signal
     candidate: Sample | None
     stable: Sample | None
+    blocks: tuple[Block, ...] = ()
 
     @property
     def is_plain(self) -> bool:

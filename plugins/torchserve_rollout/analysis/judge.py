@@ -99,7 +99,7 @@ class _Shared:
         nothing = Case(alarm, signal, None, None)
         if measured.error:
             return nothing.verdict(Verdict.ERROR, f"{signal.name} could not be measured: {measured.error}")
-        case = Case(alarm, signal, measured.candidate, _of_stable(measured))
+        case = Case(alarm, signal, measured.candidate, _of_stable(measured), measured.blocks)
         try:
             too_few = _too_few(case)
             return _without_data(case, too_few, self.is_bake_over) if too_few else self._with_data(case)

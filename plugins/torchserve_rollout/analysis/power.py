@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from torchserve_rollout.analysis.blocks import evenly
 from torchserve_rollout.analysis.judge import judge
 from torchserve_rollout.analysis.samples import Histogram, Measurement, Pairs, Rate, Sample, Scores
 from torchserve_rollout.analysis.verdict import Verdict
@@ -133,6 +134,7 @@ def _samples(
             signal.name,
             candidate=_expected(alarm, signal, n, levels[1]),
             stable=_expected(alarm, signal, of_stable, levels[0]),
+            blocks=evenly(n, n * levels[1], of_stable, of_stable * levels[0]),
         )
         if signal.kind is Kind.PAIRED:
             measured = Measurement(signal.name, Pairs(n, round(n * levels[1]), round(n * levels[0])))

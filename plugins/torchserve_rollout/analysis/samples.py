@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+
+from torchserve_rollout.analysis.blocks import Block, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +117,15 @@ class Measurement:
     """One signal, both cohorts, the same window. ``error``: the source could not measure; no samples then.
 
     Pairs stand under ``candidate`` and hold both sides.
+    ``blocks`` tell of a sum over several ticks what both cohorts did at the same time. They are made by
+    :func:`accumulate`, and not stored: they follow from the ticks.
     """
 
     signal: str
     candidate: Sample | None = None
     stable: Sample | None = None
     error: str = ""
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +145,13 @@ def accumulate(
     """The sum of all ticks after ``since``, by signal key.
 
     ``stable_since`` counts stable's samples from an earlier moment: the baseline while stable gets no requests (at
-    100 %). A signal whose latest tick was an error carries that error, beside the samples gathered before it.
+    100 %); then no blocks are made. A signal whose latest tick was an error carries that error, beside the samples gathered before it.
 
     Raises:
         ValueError: a signal changes its kind, or its histogram its bounds, between two ticks.
     """
     sums: dict[str, Measurement] = {}
+    rows: dict[str, list[Block]] = defaultdict(list)
     for tick in evidence:
         counts_candidate, counts_stable = tick.at > since, tick.at > (stable_since or since)
         if not counts_candidate and not counts_stable:
@@ -157,7 +164,25 @@ def accumulate(
                 stable=_sum(before.stable, new.stable if counts_stable else None),
                 error=new.error if counts_candidate else before.error,
             )
-    return sums
+            if stable_since is None and counts_candidate:
+                rows[key] += new.blocks or _block(new)
+    return {key: replace(summed, blocks=joined(rows[key])) for key, summed in sums.items()}
+
+
+def _block(measured: Measurement) -> tuple[Block, ...]:
+    """What both cohorts did in one tick; of quantiles and plain values no blocks are made."""
+    match measured.candidate, measured.stable:
+        case (Rate(), Rate() | None) | (None, Rate()):
+            return (Block(*_counted(measured.candidate), *_counted(measured.stable)),)
+        case (Scores(), Scores() | None) | (None, Scores()):
+            return (Block(*_counted(measured.candidate), *_counted(measured.stable)),)
+    return ()
+
+
+def _counted(sample: Sample | None) -> tuple[float, float]:
+    if isinstance(sample, Rate):
+        return sample.total, sample.events
+    return (sample.n, sample.total) if isinstance(sample, Scores) else (0, 0.0)
 
 
 def _sum(before: Sample | None, new: Sample | None) -> Sample | None:

@@ -97,7 +97,8 @@ def log_evidence_worse(stable: Cohort, candidate: Cohort, margin: float) -> floa
     above = evidence_against_mean(stable.mirrored(), tuple((weight, b, a) for weight, a, b in STABLE_PRIOR))
     below = evidence_against_mean(candidate, CANDIDATE_PRIOR)
     means = np.unique(np.clip(np.append(_GRID, [stable.mean, candidate.mean + margin]), margin, 1.0))
-    return _infimum(lambda at: above(1 - at) + below(at - margin), means)
+    likeliest = (stable.total + candidate.total + margin * candidate.n) / (stable.n + candidate.n)
+    return _infimum(lambda at: above(1 - at) + below(at - margin), means, likeliest)
 
 
 def log_evidence_worse_ratio(stable: Cohort, candidate: Cohort, ratio: float, *, higher_is_worse: bool) -> float:
@@ -125,11 +126,18 @@ def log_evidence_worse_ratio(stable: Cohort, candidate: Cohort, ratio: float, *,
         return above(1 - of_stable) + below(of_candidate)
 
     points = np.append(_GRID, [stable.mean, candidate.mean / factor])
-    return _infimum(on_edge, np.unique(np.clip(points, 0.0, min(1.0, 1 / factor))))
+    highest = min(1.0, 1 / factor)
+    likeliest = min((stable.total + candidate.total / factor) / (stable.n + candidate.n), highest)
+    return _infimum(on_edge, np.unique(np.clip(points, 0.0, highest)), likeliest)
 
 
-def _infimum(of: Callable[[Floats], Floats], points: Floats) -> float:
-    """The least value of a convex function over the span of ``points``, looked for ever finer; at least 0."""
+def _infimum(of: Callable[[Floats], Floats], points: Floats, likeliest: float) -> float:
+    """The least value of a convex function over the span of ``points``, looked for ever finer; at least 0.
+
+    Between equal versions it is below 0 where it is ``likeliest`` to be least, and nothing more need be asked.
+    """
+    if float(of(np.array([likeliest]))[0]) <= 0:
+        return 0.0
     least = np.inf
     for _ in range(_REFINEMENTS):
         values = of(points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -44,7 +45,7 @@ class EvidenceWindow:
 
     def gather(self, tick: TickEvidence) -> TickEvidence:
         """Sum up ``tick`` with what came since the last :meth:`add`; until the next one the sum counts as one tick."""
-        self._open = tick if self._open is None else summed([self._open, tick])
+        self._open = tick if self._open is None else _as_one(summed([self._open, tick]))
         return self._open
 
     def _moments(self, state: RolloutState, now: datetime) -> list[datetime]:
@@ -81,3 +82,8 @@ def summed(ticks: Sequence[TickEvidence]) -> TickEvidence:
     """All of ``ticks`` as one, at the time of the last."""
     beginning = datetime.min.replace(tzinfo=ticks[0].at.tzinfo)
     return TickEvidence(ticks[-1].at, accumulate(ticks, beginning))
+
+
+def _as_one(tick: TickEvidence) -> TickEvidence:
+    """Stored as one tick, and so one block wherever it is read again."""
+    return replace(tick, measurements={key: replace(each, blocks=()) for key, each in tick.measurements.items()})

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.special import logsumexp
 
 from torchserve_rollout.analysis.exceedance import (
+    _HIGHER_STRENGTHS,
+    _LOWER_STRENGTHS,
+    _evidence_against_share,
     log_evidence_quantile_above,
     log_evidence_quantile_below,
     log_evidence_quantile_higher,
@@ -71,3 +77,56 @@ def test_nothing_is_known_without_samples() -> None:
     empty = histogram(0, 0, 0, 0, 0, 0)
     assert log_evidence_quantile_higher(empty, histogram(1, 1, 1, 1, 1, 1), 0.95, 0.0) == 0
     assert log_evidence_quantile_higher(Histogram(), Histogram(), 0.95, 0.0) == 0
+
+
+FINE = (0.5, 1.0, 1.5, 2.0, 3.0, math.inf)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.3])
+@pytest.mark.parametrize("n", [5, 60, 400])
+def test_a_true_share_is_expected_to_collect_no_evidence(n: int, share: float) -> None:
+    beyond = np.arange(n + 1, dtype=np.float64)
+    for strengths in (_LOWER_STRENGTHS, _HIGHER_STRENGTHS):
+        log_e = _evidence_against_share(n, beyond, share, strengths)
+        assert float(logsumexp(log_e + stats.binom.logpmf(beyond, n, share))) == pytest.approx(0.0, abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 60), min_size=6, max_size=6),
+    st.lists(st.integers(0, 600), min_size=6, max_size=6),
+    st.sampled_from([0.5, 0.9]),
+    st.sampled_from([(0.0, 1.0), (0.2, 1.0), (0.0, 1.3)]),
+)
+def test_the_evidence_of_two_quantiles_is_the_least_over_all_pairs_that_obey_the_rule(
+    higher: list[int], lower: list[int], q: float, rule: tuple[float, float]
+) -> None:
+    """Against a fine grid over both quantiles; a bound from below never exceeds it."""
+    margin, ratio = rule
+    slow, fast = Histogram(FINE, tuple(higher)), Histogram(FINE, tuple(lower))
+    found = log_evidence_quantile_higher(slow, fast, q, margin, ratio)
+    edges, grid = np.array([0.0, *FINE[:-1]]), np.linspace(0, 3, 601)
+    against = [
+        _evidence_against_share(
+            max(1, side.n), np.interp(grid, edges, side.n - np.cumsum([0, *side.counts[:-1]])), 1 - q, strengths
+        )
+        for side, strengths in ((slow, _HIGHER_STRENGTHS), (fast, _LOWER_STRENGTHS))
+    ]
+    obeys = grid[:, None] <= ratio * grid[None, :] + margin
+    least = float(np.min(np.where(obeys, against[0][:, None] + against[1][None, :], np.inf)))
+    assert found <= max(0.0, least) + 0.01
+    if found > 0:
+        assert found == pytest.approx(least, rel=0.1, abs=0.5)
+
+
+def test_a_p95_half_as_long_again_is_found_out_within_some_thousand_requests() -> None:
+    """Log-normal latencies, whose p95 moves within one bucket of the gateway's."""
+    bounds = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, math.inf)
+
+    def expected(n: int, factor: float) -> Histogram:
+        at_most = [stats.norm.cdf(math.log(bound / 0.1 / factor)) for bound in bounds]
+        return Histogram(bounds, tuple(round(n * share) for share in np.diff([0.0, *at_most])))
+
+    assert log_evidence_quantile_higher(expected(2000, 1.5), expected(2000, 1.0), 0.95, 0.0) > math.log(1000)
+    assert log_evidence_quantile_higher(expected(2000, 1.5), expected(2000, 1.0), 0.95, 0.3) == 0.0
+    assert log_evidence_quantile_higher(expected(2000, 1.5), expected(2000, 1.0), 0.95, 0.0, ratio=1.6) == 0.0

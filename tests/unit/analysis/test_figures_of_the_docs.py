@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from torchserve_rollout.analysis.blocks import evenly
 from torchserve_rollout.analysis.judge import judge
-from torchserve_rollout.analysis.samples import Histogram, Measurement, Rate, Sample, Scores
+from torchserve_rollout.analysis.samples import Histogram, Measurement, Rate, Scores
 from torchserve_rollout.analysis.verdict import Verdict
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -28,23 +29,26 @@ SPEC = RolloutSpec.model_validate(
 )
 
 
-def expected_samples(effect: str, n: int) -> tuple[str, Sample, Sample | None]:
-    """Key and samples after ``n`` requests of the candidate, with exactly the expected number of bad ones."""
+def expected(effect: str, n: int) -> tuple[str, Measurement]:
+    """Key and measurement after ``n`` requests of the candidate, with exactly the expected number of bad ones."""
     first, *rest = (float(number) for number in re.findall(r"\d+(?:\.\d+)?", effect))
     if effect.startswith("error rate"):
         of_stable = round(n * 19)
-        return "error_rate", Rate(round(n * first / 100), n), Rate(round(of_stable * rest[0] / 100), of_stable)
+        bad, bad_of_stable = round(n * first / 100), round(of_stable * rest[0] / 100)
+        blocks = evenly(n, bad, of_stable, bad_of_stable)
+        sides = Rate(bad, n), Rate(bad_of_stable, of_stable)
+        return "error_rate", Measurement("error_rate", *sides, blocks=blocks)
     if effect.startswith("score"):
-        candidate, stable = (Scores(n, round(n * mean), round(n * mean)) for mean in (first, rest[0]))
-        return "probe_score:p", candidate, stable
+        good = [round(n * mean) for mean in (first, rest[0])]
+        candidate, stable = (Scores(n, each, each) for each in good)
+        return "probe_score:p", Measurement("probe_score", candidate, stable, blocks=evenly(n, good[0], n, good[1]))
     above = round(n * first / 100)
-    return "latency_p95", Histogram((1.0, 2.0, 4.0, math.inf), (0, n - above, above, 0)), None
+    return "latency_p95", Measurement("latency_p95", Histogram((1.0, 2.0, 4.0, math.inf), (0, n - above, above, 0)))
 
 
 def fails(effect: str, n: int) -> bool:
-    key, candidate, stable = expected_samples(effect, n)
-    ledger = {key: Measurement(key.split(":")[0], candidate, stable)}
-    return judge(SPEC, ledger).verdict is Verdict.FAIL
+    key, measured = expected(effect, n)
+    return judge(SPEC, {key: measured}).verdict is Verdict.FAIL
 
 
 def test_there_are_figures() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from torchserve_rollout.analysis.blocks import evenly
 from torchserve_rollout.analysis.judge import JUDGE, AlarmClock, judge
 from torchserve_rollout.analysis.samples import Amount, Histogram, Measurement, Rate, Sample, Scores
 from torchserve_rollout.analysis.sequential import Cohort, log_evidence_worse, log_evidence_worse_ratio
@@ -40,6 +41,12 @@ def verdict_of(
     return judgement.alarms[0]
 
 
+def side_by_side(signal: str, candidate: Scores, stable: Scores) -> Measurement:
+    """Scores that came evenly, both versions' at the same time."""
+    blocks = evenly(candidate.n, candidate.total, stable.n, stable.total)
+    return Measurement(signal, candidate, stable, blocks=blocks)
+
+
 def binary(n: int, good: float) -> Scores:
     return Scores(n, good, good)
 
@@ -58,8 +65,8 @@ def test_a_candidate_that_fails_everything_is_found_out_within_twelve_requests()
 def test_a_fall_of_the_score_by_a_half_is_found_out_within_thirty_scores_beside_two_other_alarms() -> None:
     spec = spec_of(ERRORS, SLOW, QUALITY)
     key = "probe_score:smoke.yaml"
-    for n, expected in ((20, Verdict.INCONCLUSIVE), (32, Verdict.FAIL)):
-        ledger = {key: Measurement("probe_score", binary(n, n / 2), binary(n, n))}
+    for n, expected in ((20, Verdict.INCONCLUSIVE), (33, Verdict.FAIL)):
+        ledger = {key: side_by_side("probe_score", binary(n, n / 2), binary(n, n))}
         assert judge(spec, ledger).alarms[2].verdict is expected
     worse = {key: Measurement("probe_score", binary(20, 6), binary(20, 20))}
     assert judge(spec, worse).alarms[2].verdict is Verdict.FAIL
@@ -119,10 +126,10 @@ def test_a_silently_wrong_candidate_never_passes_a_quality_alarm_on_its_way_to_b
     spec = spec_of(ERRORS, SLOW, QUALITY | {"worse_than_stable_by": 0.2, "min_samples": 10}, steps=2)
     verdicts = []
     for n in range(10, 40):
-        ledger = {"probe_score:smoke.yaml": Measurement("probe_score", binary(n, round(n / 4)), binary(n, n))}
+        ledger = {"probe_score:smoke.yaml": side_by_side("probe_score", binary(n, round(n / 4)), binary(n, n))}
         verdicts.append(judge(spec, ledger).alarms[2].verdict)
     assert Verdict.PASS not in verdicts
-    assert verdicts.index(Verdict.FAIL) + 10 <= 22
+    assert verdicts.index(Verdict.FAIL) + 10 <= 24
 
 
 @pytest.mark.parametrize(("no_data", "then"), [("hold", "INCONCLUSIVE"), ("pass", "PASS"), ("fail", "FAIL")])

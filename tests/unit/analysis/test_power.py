@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from torchserve_rollout.analysis.blocks import evenly
 from torchserve_rollout.analysis.judge import judge
 from torchserve_rollout.analysis.power import needs
 from torchserve_rollout.analysis.samples import Measurement, Pairs, Rate
@@ -30,7 +31,9 @@ def test_the_alarm_fires_with_that_many_expected_samples_and_not_with_far_fewer(
     assert need.samples is not None and need.effect == "error_rate 7 % against 1 %"
 
     def fires(n: int) -> bool:
-        ledger = {"error_rate": Measurement("error_rate", Rate(round(0.07 * n), n), Rate(round(0.19 * n), 19 * n))}
+        candidate, stable = Rate(round(0.07 * n), n), Rate(round(0.19 * n), 19 * n)
+        blocks = evenly(n, 0.07 * n, 19 * n, 0.19 * n)
+        ledger = {"error_rate": Measurement("error_rate", candidate, stable, blocks=blocks)}
         return judge(spec, ledger).verdict is Verdict.FAIL
 
     assert fires(need.samples) and not fires(round(0.9 * need.samples))
