@@ -145,7 +145,8 @@ def accumulate(
     """The sum of all ticks after ``since``, by signal key.
 
     ``stable_since`` counts stable's samples from an earlier moment: the baseline while stable gets no requests (at
-    100 %); then no blocks are made. A signal whose latest tick was an error carries that error, beside the samples gathered before it.
+    100 %); then no blocks are made. A signal whose latest tick was an error carries that error, beside the samples
+    gathered before it.
 
     Raises:
         ValueError: a signal changes its kind, or its histogram its bounds, between two ticks.
