@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from typing import Final
 
 import numpy as np
@@ -17,13 +18,23 @@ from scipy import stats
 
 from benchmarks.detection.streams import BOUNDS, P95_S, Side, Stream
 from torchserve_rollout.analysis.judge import judge
-from torchserve_rollout.analysis.samples import Histogram, Measurement, Rate, Sample, Scores
+from torchserve_rollout.analysis.samples import (
+    Histogram,
+    Measurement,
+    Rate,
+    Sample,
+    Scores,
+    TickEvidence,
+    accumulate,
+)
 from torchserve_rollout.analysis.verdict import Verdict
 from torchserve_rollout.spec.schema import RolloutSpec
 
 Rule = Callable[[Stream], int | None]
 """The second after which the rule turns the rollout back; None when it never does."""
 MINUTE: Final = 60
+AT: Final = datetime(2026, 1, 1, tzinfo=timezone.utc)
+BEFORE: Final = AT - timedelta(seconds=1)
 
 
 def value(side: Side, begin: int, end: int) -> float:
@@ -130,11 +141,14 @@ def ours(stream: Stream) -> int | None:
     }
     fields = {"model": "m", "steps": [{"weight": 5}], "alarms": [alarm]}
     spec = RolloutSpec.model_validate(fields)
-    key = spec.alarms[0].signal_key
+    so_far: tuple[TickEvidence, ...] = ()
+    begin = 0
     for end in _looks(stream.seconds):
-        candidate, stable = (_sample(side, signal, end) for side in (stream.candidate, stream.stable))
-        if judge(spec, {key: Measurement(signal, candidate, stable)}).verdict is Verdict.FAIL:
+        ticks = [_tick(stream, spec.alarms[0].signal_key, second) for second in range(begin, end)]
+        ledger = accumulate((*so_far, *ticks), BEFORE)
+        if judge(spec, ledger).verdict is Verdict.FAIL:
             return end
+        so_far, begin = (TickEvidence(AT, ledger),), end
     return None
 
 
@@ -143,10 +157,16 @@ def _looks(seconds: int) -> Iterator[int]:
     yield from range(130, seconds + 1, 10)
 
 
-def _sample(side: Side, signal: str, end: int) -> Sample:
-    total, bad = int(side.total[:end].sum()), int(side.bad[:end].sum())
+def _tick(stream: Stream, key: str, second: int) -> TickEvidence:
+    signal = stream.scenario.signal
+    candidate, stable = _sample(stream.candidate, signal, second), _sample(stream.stable, signal, second)
+    return TickEvidence(AT, {key: Measurement(signal, candidate, stable)})
+
+
+def _sample(side: Side, signal: str, second: int) -> Sample:
+    total, bad = int(side.total[second]), int(side.bad[second])
     if side.buckets is not None:
-        return Histogram(BOUNDS, tuple(int(count) for count in side.buckets[:end].sum(axis=0)))
+        return Histogram(BOUNDS, tuple(side.buckets[second].tolist()))
     return Rate(bad, total) if signal == "error_rate" else Scores(total, total - bad, total - bad)
 
 

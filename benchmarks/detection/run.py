@@ -9,7 +9,9 @@ import argparse
 import json
 import math
 import sys
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,11 @@ ALPHA = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One rule in one scenario. Quantiles are of the runs in which it fired; None when it rarely did."""
+    """One rule in one scenario. Quantiles are of the runs in which it fired; None when it rarely did.
+
+    ``of_the_limit`` and ``of_walds`` are the median number of requests over the least for any test: one that must learn
+    stable's rate, and one that is told it.
+    """
 
     scenario: str
     signal: str
@@ -39,23 +45,20 @@ class Outcome:
     p95_s: float | None
     median_requests: float | None
     of_the_limit: float | None
+    of_walds: float | None
 
 
-def measure(scenario: Scenario, rate_per_s: float, share: float, runs: int) -> list[Outcome]:
+def measure(scenario: Scenario, rate_per_s: float, share: float, runs: int, pool: Executor) -> list[Outcome]:
     """All rules on the same ``runs`` streams."""
-    rng = np.random.default_rng([SEED, SCENARIOS.index(scenario), int(rate_per_s), int(100 * share)])
-    streams = [stream(scenario, rate_per_s, share, SECONDS, rng) for _ in range(runs)]
+    seeds = [[SEED, SCENARIOS.index(scenario), int(rate_per_s), int(100 * share), run] for run in range(runs)]
+    ends = list(pool.map(partial(_ends, scenario, rate_per_s, share), seeds, chunksize=5))
+    limits = limit(scenario, share), limit(scenario, 0.0)
     outcomes = []
-    for name, rule in RULES.items():
-        seconds, requests = [], []
-        for each in streams:
-            end = rule(each)
-            if end is not None:
-                seconds.append(end)
-                requests.append(int(each.candidate.total[:end].sum()))
-        is_telling = len(seconds) > runs / 2
+    for index, name in enumerate(RULES):
+        found = [end for end in (each[index] for each in ends) if end is not None]
+        seconds, requests = [end for end, _ in found], [count for _, count in found]
+        is_telling = len(found) > runs / 2
         median = float(np.median(requests)) if is_telling else None
-        limit = _limit(scenario)
         outcomes.append(
             Outcome(
                 scenario.name,
@@ -65,22 +68,43 @@ def measure(scenario: Scenario, rate_per_s: float, share: float, runs: int) -> l
                 share,
                 name,
                 runs,
-                len(seconds),
+                len(found),
                 float(np.median(seconds)) if is_telling else None,
                 float(np.quantile(seconds, 0.95)) if is_telling else None,
                 median,
-                median / limit if median is not None and limit else None,
+                *(median / each if median is not None and each else None for each in limits),
             )
         )
     return outcomes
 
 
-def _limit(scenario: Scenario) -> float | None:
-    """Wald's least expected number of requests for a test with that error: log(1/α) / KL(candidate ‖ stable)."""
+def _ends(scenario: Scenario, rate_per_s: float, share: float, seed: list[int]) -> list[tuple[int, int] | None]:
+    """For each rule after how many seconds, and requests of the candidate, it turns this rollout back."""
+    made = stream(scenario, rate_per_s, share, SECONDS, np.random.default_rng(seed))
+    ends = [rule(made) for rule in RULES.values()]
+    return [None if end is None else (end, int(made.candidate.total[:end].sum())) for end in ends]
+
+
+def limit(scenario: Scenario, share: float) -> float | None:
+    """The least expected number of the candidate's requests for any test with that error: log(1/α) / information.
+
+    At ``share`` 0 the information is Wald's, KL(candidate ‖ stable): the test is told stable's true rate. Otherwise it
+    must learn it from the rest of the traffic; then the information of one request of the candidate, and of those of
+    stable that come with it, is the least there is against any common rate m:
+    KL(candidate ‖ m) + (1 − share)/share · KL(stable ‖ m), with m the mean over both (Turner, Ly, Grünwald 2024).
+    """
     p, q = scenario.candidate, scenario.stable
     if scenario.signal != "error_rate" or not 0 < p < 1 or p == q:
         return None
-    return math.log(1 / ALPHA) / (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
+    if share == 0:
+        return math.log(1 / ALPHA) / _information(p, q)
+    mean = share * p + (1 - share) * q
+    return math.log(1 / ALPHA) / (_information(p, mean) + (1 - share) / share * _information(q, mean))
+
+
+def _information(p: float, q: float) -> float:
+    """KL(p ‖ q) of two coins, in nats."""
+    return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -97,13 +121,37 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def _cell(outcome: Outcome) -> str:
-    if outcome.is_harmless:
+    if outcome.is_harmless or outcome.median_s is None:
         return f"{outcome.fired} of {outcome.runs}"
-    if outcome.median_s is None:
-        return f"{outcome.fired} of {outcome.runs}"
-    limit = f", {outcome.of_the_limit:.1f} ×" if outcome.of_the_limit is not None and outcome.rule == "ours" else ""
     missed = f" ({outcome.fired} of {outcome.runs})" if outcome.fired < outcome.runs else ""
-    return f"{outcome.median_s:.0f} s{limit}{missed}"
+    return f"{outcome.median_s:.0f} s{missed}"
+
+
+def limits_table(outcomes: list[Outcome]) -> str:
+    """Markdown: ours, beside what no test can beat."""
+    lines = [
+        "| scenario | traffic | median | p95 | requests of the candidate | × the limit | × Wald's limit |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for each in outcomes:
+        if each.rule == "ours" and each.of_the_limit and each.of_walds and each.fired == each.runs:
+            cells = (
+                each.scenario,
+                f"{each.rate_per_s:g}/s, {each.share:.0%}",
+                f"{each.median_s:.0f} s",
+                f"{each.p95_s:.0f} s",
+                f"{each.median_requests:.0f}",
+                f"{each.of_the_limit:.1f}",
+                f"{each.of_walds:.1f}",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _put(page: str, mark: str, text: str) -> str:
+    head, rest = page.split(f"<!-- {mark} -->")
+    _, tail = rest.split(f"<!-- end {mark} -->")
+    return f"{head}<!-- {mark} -->\n{text}\n<!-- end {mark} -->{tail}"
 
 
 def main() -> None:
@@ -111,29 +159,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--signal", help="only scenarios of this signal")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--json", type=Path, help="keep the outcomes here; those of other signals already in it stay")
     parser.add_argument("--docs", type=Path, help="put the table of --json into this page")
     options = parser.parse_args()
     kept: list[Outcome] = []
     if options.json and options.json.exists():
         kept = [Outcome(**each) for each in json.loads(options.json.read_text("utf-8"))]
-    if options.runs:
-        wanted = [scenario for scenario in SCENARIOS if options.signal in (None, scenario.signal)]
-        kept = [each for each in kept if each.signal not in {scenario.signal for scenario in wanted}]
+    wanted = [scenario for scenario in SCENARIOS if options.runs and options.signal in (None, scenario.signal)]
+    kept = [each for each in kept if each.scenario not in {scenario.name for scenario in wanted}]
+    with ProcessPoolExecutor(options.jobs) as pool:
         for scenario in wanted:
             for rate_per_s, share in SETTINGS:
-                kept += measure(scenario, rate_per_s, share, options.runs)
+                kept += measure(scenario, rate_per_s, share, options.runs, pool)
+                sys.stderr.write(f"{scenario.name} at {rate_per_s:g}/s, {share:.0%}\n")
     order = [scenario.name for scenario in SCENARIOS]
     kept.sort(key=lambda each: order.index(each.scenario))
     if options.json:
         options.json.write_text(json.dumps([asdict(each) for each in kept], indent=1) + "\n")
-    text = table(kept)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(f"{table(kept)}\n\n{limits_table(kept)}\n")
     if options.docs:
         page = options.docs.read_text("utf-8")
-        head, rest = page.split("<!-- detection -->")
-        _, tail = rest.split("<!-- end detection -->")
-        options.docs.write_text(f"{head}<!-- detection -->\n{text}\n<!-- end detection -->{tail}")
+        options.docs.write_text(_put(_put(page, "detection", table(kept)), "limits", limits_table(kept)))
 
 
 if __name__ == "__main__":
