@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.detection.rules import RULES, _is_high, value
-from benchmarks.detection.run import Outcome, table
+from benchmarks.detection.run import Outcome, limits_table, table
 from benchmarks.detection.streams import P95_S, Scenario, Side, Stream, stream
 from scipy import stats
 
@@ -69,6 +69,13 @@ def test_the_interval_of_the_shift_says_what_scipys_rank_test_says(shift: float)
 def test_the_table_of_the_page_is_the_one_that_was_measured() -> None:
     results = json.loads((ROOT / "benchmarks" / "detection" / "results.json").read_text("utf-8"))
     page = (ROOT / "docs" / "analysis.md").read_text("utf-8")
-    assert table([Outcome(**each) for each in results]) in page
+    outcomes = [Outcome(**each) for each in results]
+    assert table(outcomes) in page and limits_table(outcomes) in page
     ours = [each for each in results if each["rule"] == "ours" and each["is_harmless"]]
     assert ours and sum(each["fired"] for each in ours) == 0
+
+
+def test_ours_needs_no_more_than_twice_and_a_half_the_requests_that_any_test_needs() -> None:
+    results = json.loads((ROOT / "benchmarks" / "detection" / "results.json").read_text("utf-8"))
+    found = [each["of_the_limit"] for each in results if each["rule"] == "ours" and each["of_the_limit"]]
+    assert len(found) >= 7 and max(found) <= 2.5
