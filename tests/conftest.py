@@ -1,4 +1,4 @@
-"""Fixtures of all tests on a real TorchServe: the gateway's jar, built once."""
+"""Fixtures of all tests on a real TorchServe: the gateway's jar, built once. How Hypothesis runs: by no clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import runpy
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# A machine that is busy with something else is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 BUILD_SCRIPT = Path(__file__).resolve().parents[1] / "plugins" / "gateway" / "build_jar.py"
 
 

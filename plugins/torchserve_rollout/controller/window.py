@@ -45,7 +45,7 @@ class EvidenceWindow:
 
     def gather(self, tick: TickEvidence) -> TickEvidence:
         """Sum up ``tick`` with what came since the last :meth:`add`; until the next one the sum counts as one tick."""
-        self._open = tick if self._open is None else _as_one(summed([self._open, tick]))
+        self._open = tick if self._open is None else summed([self._open, tick])
         return self._open
 
     def _moments(self, state: RolloutState, now: datetime) -> list[datetime]:
@@ -75,15 +75,16 @@ def _compacted(ticks: Iterable[TickEvidence], moments: list[datetime], young: da
     listed = list(ticks)
     old = [tick for tick in listed if tick.at <= young]
     between = groupby(old, key=lambda tick: sum(tick.at > moment for moment in moments))
-    return (*(summed(list(group)) for _, group in between), *listed[len(old) :])
+    return (*(_compact(list(group)) for _, group in between), *listed[len(old) :])
 
 
 def summed(ticks: Sequence[TickEvidence]) -> TickEvidence:
-    """All of ``ticks`` as one, at the time of the last."""
+    """All of ``ticks`` as one, at the time of the last: stored as one tick, and so one block wherever it is read again."""
+    tick = _compact(ticks)
+    return replace(tick, measurements={key: replace(each, blocks=()) for key, each in tick.measurements.items()})
+
+
+def _compact(ticks: Sequence[TickEvidence]) -> TickEvidence:
+    """The sum of ``ticks``, with the blocks they were made of."""
     beginning = datetime.min.replace(tzinfo=ticks[0].at.tzinfo)
     return TickEvidence(ticks[-1].at, accumulate(ticks, beginning))
-
-
-def _as_one(tick: TickEvidence) -> TickEvidence:
-    """Stored as one tick, and so one block wherever it is read again."""
-    return replace(tick, measurements={key: replace(each, blocks=()) for key, each in tick.measurements.items()})

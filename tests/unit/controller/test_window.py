@@ -64,3 +64,13 @@ def test_what_an_alarm_with_a_window_looks_back_on_is_kept_tick_by_tick() -> Non
         window.add(whole[-1], state)
         assert judge_window(state, run.spec, window.ticks, now) == judge_window(state, run.spec, whole[-150:], now)
     assert len(window.ticks) <= 257
+
+
+def test_what_is_gathered_into_one_tick_is_one_block_as_it_will_be_when_read_from_the_journal() -> None:
+    def tick(second: int) -> TickEvidence:
+        measured = Measurement("error_rate", Rate(1, 5), Rate(0, 95))
+        return TickEvidence(START + timedelta(seconds=second), {"error_rate": measured})
+
+    window = EvidenceWindow(spec_of())
+    window.gather(tick(1))
+    assert window.gather(tick(2)).measurements["error_rate"] == Measurement("error_rate", Rate(2, 10), Rate(0, 190))
