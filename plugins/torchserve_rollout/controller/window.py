@@ -79,7 +79,7 @@ def _compacted(ticks: Iterable[TickEvidence], moments: list[datetime], young: da
 
 
 def summed(ticks: Sequence[TickEvidence]) -> TickEvidence:
-    """All of ``ticks`` as one, at the time of the last. Stored as one tick, it is one block wherever it is read again."""
+    """All of ``ticks`` as one, at the time of the last. Stored as one tick, it is one block when read again."""
     tick = _compact(ticks)
     return replace(tick, measurements={key: replace(each, blocks=()) for key, each in tick.measurements.items()})
 
