@@ -38,6 +38,7 @@ def check_config(values: Mapping[str, str], home: Path) -> Iterator[Finding]:
     """Findings for each key that matters. ``home`` is the directory TorchServe is started in."""
     yield _gateway_address(values)
     yield _inference_address(values)
+    yield _grpc_addresses(values)
     yield from (
         _loopback(values, key) for key in ("management_address", "metrics_address", "rollout_controller_address")
     )
@@ -71,6 +72,20 @@ def _inference_address(values: Mapping[str, str]) -> Finding:
             "set inference_address=http://127.0.0.1:8085",
         )
     return ok(name, f"{address}, behind the gateway")
+
+
+def _grpc_addresses(values: Mapping[str, str]) -> Finding:
+    name = "rollout_grpc_gateway_address"
+    gateway = values.get(name, "127.0.0.1:7070")
+    port = gateway.rpartition(":")[2]
+    if port == values.get("grpc_inference_port", "7070"):
+        todo = f"set grpc_inference_port=7075 and keep {name} for the clients"
+        return bad(name, f"port {port} is TorchServe's own grpc_inference_port too: only one can listen there", todo)
+    own = values.get("grpc_inference_address", "127.0.0.1")
+    if own not in LOOPBACK:
+        todo = "set grpc_inference_address=127.0.0.1"
+        return bad("grpc_inference_address", f"{own}: clients can go round the gateway, past the traffic policy", todo)
+    return ok(name, gateway)
 
 
 def _loopback(values: Mapping[str, str], name: str) -> Finding:
