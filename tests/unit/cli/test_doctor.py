@@ -52,7 +52,7 @@ def test_the_configuration_we_ship_is_sound(values: dict[str, str], server_home:
         ("rollout_gateway_address", "http://127.0.0.1:8085", Health.BAD, "inference_address"),
         ("inference_address", "http://0.0.0.0:8085", Health.BAD, "inference_address=http://127.0.0.1:8085"),
         ("rollout_grpc_gateway_address", "127.0.0.1:7075", Health.BAD, "grpc_inference_port=7075"),
-        ("grpc_inference_address", "0.0.0.0", Health.BAD, "grpc_inference_address=127.0.0.1"),
+        ("grpc_inference_address", "192.0.2.7", Health.BAD, "grpc_inference_address=127.0.0.1"),
         ("management_address", "http://0.0.0.0:8081", Health.WARNING, "firewall"),
         ("metrics_mode", "log", Health.BAD, "metrics_mode=prometheus"),
         ("enable_model_api", "false", Health.BAD, "enable_model_api=true"),
