@@ -19,6 +19,8 @@ import yaml
 
 from tests.torchserve_process import TorchServeProcess, wait_until
 from tests.traffic import Traffic
+from torchserve_rollout.packaging.request import PackageRequest
+from torchserve_rollout.packaging.store import Catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY_HANDLER = ROOT / "tests" / "handlers" / "faulty.py"
@@ -69,6 +71,7 @@ class Product:
             },
         )
         self.home = self.server.directory
+        self._catalogue = Catalogue(self.server.model_store)
         (self.home / "specs").mkdir()
         (self.home / "faults").mkdir()
 
@@ -87,12 +90,12 @@ class Product:
 
         ``load`` makes it fail while it loads: raise, runtime_error, memory_error, exit, hang.
         """
-        config = self.home / f"{model}-{version}.yaml"
-        config.write_text(yaml.safe_dump({"handler": {"fault_file": str(self.fault_file(version, model))}}))
+        fault_file = self.fault_file(version, model)
         if load is not None:
-            self.fault_file(version, model).write_text(json.dumps({"load": load}))
-        done = self.cli("package", model, version, "--handler", str(FAULTY_HANDLER), "--config", str(config))
-        assert done.code == 0, done.err
+            fault_file.write_text(json.dumps({"load": load}))
+        config = {"handler": {"fault_file": str(fault_file)}}
+        # What `ts-rollout package` does, without starting a process for it.
+        self._catalogue.package(PackageRequest(model, version, str(FAULTY_HANDLER), config=config))
 
     def fault_file(self, version: str, model: str = MODEL) -> Path:
         return self.home / "faults" / f"{model}-{version}.json"
