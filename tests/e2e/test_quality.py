@@ -78,6 +78,7 @@ def users(product: Product) -> Traffic:
         lambda: product.server.inference_headers() | {"Content-Type": "application/json"},
         count=100_000,
         users=2,
+        pause_s=0.1,
         bodies=[json.dumps({"prompt": "Licensed under the", "max_new_tokens": 8}).encode()],
     )
 
