@@ -46,9 +46,9 @@ final class GrpcHeaders {
     private void mark(Metadata answer) {
         Served by = served;
         if (by != null) {
-            answer.put(Metadata.Key.of(HttpCaller.MODEL_VERSION, Metadata.ASCII_STRING_MARSHALLER), by.version());
+            answer.put(Metadata.Key.of(HttpCaller.MODEL_VERSION.toString(), Metadata.ASCII_STRING_MARSHALLER), by.version());
             if (by.failover()) {
-                answer.put(Metadata.Key.of(HttpCaller.FAILOVER, Metadata.ASCII_STRING_MARSHALLER), "1");
+                answer.put(Metadata.Key.of(HttpCaller.FAILOVER.toString(), Metadata.ASCII_STRING_MARSHALLER), "1");
             }
         }
     }

@@ -60,7 +60,7 @@ final class GrpcInference extends InferenceImpl {
             return null;
         }
         boolean isNamed = !request.getModelVersion().isEmpty();
-        String version = isNamed ? request.getModelVersion() : headers.get(HttpCaller.MODEL_VERSION);
+        String version = isNamed ? request.getModelVersion() : headers.get(HttpCaller.MODEL_VERSION.toString());
         String sequenceHeader = ConfigManager.getInstance().getTsHeaderKeySequenceId();
         UnaryOperator<String> header = name -> name.equals(sequenceHeader) ? sequenceId : headers.get(name);
         Route route = inferences.route(model, version, new RequestSender(header));

@@ -13,6 +13,7 @@ import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpVersion;
+import io.netty.util.AsciiString;
 import java.nio.charset.StandardCharsets;
 import org.pytorch.serve.util.NettyUtils;
 import org.torchserve.rollout.routing.Answer;
@@ -22,8 +23,8 @@ import org.torchserve.rollout.routing.Served;
 
 /** The client of one HTTP request. */
 final class HttpCaller implements Caller {
-    static final String MODEL_VERSION = "x-model-version";
-    static final String FAILOVER = "x-rollout-failover";
+    static final AsciiString MODEL_VERSION = AsciiString.cached("x-model-version");
+    static final AsciiString FAILOVER = AsciiString.cached("x-rollout-failover");
     private static final String EVENT_STREAM = "text/event-stream";
 
     private final ChannelHandlerContext ctx;
@@ -68,10 +69,11 @@ final class HttpCaller implements Caller {
                 answer.reason() == null
                         ? HttpResponseStatus.valueOf(answer.status())
                         : new HttpResponseStatus(answer.status(), answer.reason());
+        // What the handler set was checked when it came (AttemptJob), the rest is ours: not every character again.
         HttpResponse response =
                 answer.part() == Answer.Part.WHOLE
-                        ? new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, status, body)
-                        : new DefaultHttpResponse(HttpVersion.HTTP_1_1, status);
+                        ? new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, status, body, false)
+                        : new DefaultHttpResponse(HttpVersion.HTTP_1_1, status, false);
         if (answer.contentType() != null && answer.contentType().length() > 0) {
             response.headers().set(HttpHeaderNames.CONTENT_TYPE, answer.contentType());
         }

@@ -2,8 +2,8 @@ package org.torchserve.rollout.gateway;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
-import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import io.netty.handler.codec.http.multipart.DefaultHttpDataFactory;
 import io.netty.handler.codec.http.multipart.HttpPostRequestDecoder;
@@ -35,7 +35,7 @@ final class RequestReader {
         if (target.explain() != null) {
             input.updateHeaders("explain", target.explain());
         }
-        CharSequence contentType = HttpUtil.getMimeType(request);
+        String contentType = mimeType(request.headers().get(HttpHeaderNames.CONTENT_TYPE));
         if (target.isOpenAi()) {
             input.addParameter(new Body(bytes(request.content()), HttpHeaderValues.APPLICATION_JSON));
         } else if (HttpPostRequestDecoder.isMultipart(request)
@@ -45,6 +45,15 @@ final class RequestReader {
             input.addParameter(new Body(bytes(request.content()), contentType));
         }
         return input;
+    }
+
+    /** The type without its parameters, or null. Netty's own method goes through it character by character. */
+    private static String mimeType(String contentType) {
+        if (contentType == null || contentType.isEmpty()) {
+            return null;
+        }
+        int semicolon = contentType.indexOf(';');
+        return semicolon < 0 ? contentType : contentType.substring(0, semicolon);
     }
 
     private static void readForm(FullHttpRequest request, RequestInput input) {
