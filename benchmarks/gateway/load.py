@@ -40,13 +40,18 @@ class Measured:
     failed: int
 
 
-def measure(url: str, workload: Workload, seconds: int, processes: Iterable[psutil.Process]) -> Measured:
-    """Load `url` for `seconds`; `processes` are those that answer, workers and proxy included."""
+def measure(
+    url: str, workload: Workload, seconds: int, processes: Iterable[psutil.Process], candidate_pct: float = 0
+) -> Measured:
+    """Load `url` for `seconds`; `processes` are those that answer, workers and proxy included.
+
+    With `candidate_pct` wrk itself splits the requests over the paths of two versions.
+    """
     watched = list(processes)
     before_s = cpu_s(watched)
     finished = subprocess.run(
         ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT), url],
-        env=os.environ | {"BODY_BYTES": str(workload.body_bytes)},
+        env=os.environ | {"BODY_BYTES": str(workload.body_bytes), "CANDIDATE_PCT": str(candidate_pct)},
         capture_output=True,
         text=True,
         check=False,

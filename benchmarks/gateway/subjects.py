@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 STABLE, CANDIDATE, SHADOW = "1.0", "2.0", "3.0"
 CANDIDATE_PCT = 5
 MIRROR_PCT = 10
+# What the others are compared with. A candidate with few requests gets small batches, which cost its workers more,
+# whoever splits: so what splits is compared with TorchServe itself under requests that name their version.
+WHOLE, SPLIT = "direct", "direct, 95/5 by the client"
 BATCH_SIZES = {"batched": 16, "single": 1}
 """Models by name. Both have the handler that does nothing; one of them gets its requests in batches."""
 
@@ -41,12 +44,17 @@ QUIET = """<?xml version="1.0" encoding="UTF-8"?>
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One way to reach the models; `prepare` puts its policy in force before it is measured."""
+    """One way to reach the models; what it is compared with, and who splits the requests over two versions.
+
+    `prepare` puts its policy in force before it is measured.
+    """
 
     name: str
+    reference: str
     port: int
     processes: Callable[[], list[psutil.Process]]
-    prepare: Callable[[str], None]
+    client_splits: bool = False
+    prepare: Callable[[str], None] = lambda model: None
 
     def url(self, model: str) -> str:
         """Where requests for `model` go."""
@@ -66,8 +74,9 @@ def subjects(vmargs: str, direct_twice: bool) -> Iterator[list[Subject]]:
                 for version in (STABLE, CANDIDATE, SHADOW):
                     archive = write_archive(server.model_store, model, version, HANDLER)
                     server.register(archive, batch_size=batch_size, max_batch_delay=1)
-        found = [_direct("direct", plain)]
-        found += [_direct("direct again", plain)] if direct_twice else []
+        found = [_direct(WHOLE, WHOLE, plain)]
+        found += [_direct("direct again", WHOLE, plain)] if direct_twice else []
+        found.append(_direct(SPLIT, SPLIT, plain))
         found += _through_the_gateway(with_gateway)
         for name in PROXIES:
             proxy = stack.enter_context(Proxy(name, plain.ports.inference, CANDIDATE_PCT))
@@ -85,12 +94,12 @@ def _server(plugins_path: Path | None, vmargs: str) -> Iterator[TorchServeProces
         yield server
 
 
-def _direct(name: str, server: TorchServeProcess) -> Subject:
-    return Subject(name, server.ports.inference, server.descendants, lambda model: None)
+def _direct(name: str, reference: str, server: TorchServeProcess) -> Subject:
+    return Subject(name, reference, server.ports.inference, server.descendants, client_splits=name == SPLIT)
 
 
 def _behind(proxy: Proxy, server: TorchServeProcess) -> Subject:
-    return Subject(proxy.name, proxy.port, lambda: [*server.descendants(), *proxy.processes()], lambda model: None)
+    return Subject(proxy.name, SPLIT, proxy.port, lambda: [*server.descendants(), *proxy.processes()])
 
 
 def _through_the_gateway(server: TorchServeProcess) -> list[Subject]:
@@ -113,8 +122,11 @@ def _through_the_gateway(server: TorchServeProcess) -> list[Subject]:
         return put
 
     ways = {
-        "gateway, no policy": without,
-        "gateway, 95/5": under(),
-        "gateway, 95/5 + mirror": under(mirror=f"{SHADOW}:{MIRROR_PCT}"),
+        "gateway, no policy": (WHOLE, without),
+        "gateway, 95/5": (SPLIT, under()),
+        "gateway, 95/5 + mirror": (SPLIT, under(mirror=f"{SHADOW}:{MIRROR_PCT}")),
     }
-    return [Subject(name, server.ports.gateway, server.descendants, prepare) for name, prepare in ways.items()]
+    return [
+        Subject(name, reference, server.ports.gateway, server.descendants, prepare=prepare)
+        for name, (reference, prepare) in ways.items()
+    ]

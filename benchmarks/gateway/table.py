@@ -1,4 +1,4 @@
-"""The measurements as tables: medians over rounds, ratios to TorchServe itself within the same round."""
+"""The measurements as tables: medians over rounds, ratios to the reference within the same round."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-REFERENCE = "direct"
 HEAD = (
-    "| | req/s | p50 ms | p99 ms | CPU s per 1,000 | throughput × direct | CPU × direct |\n"
+    "| | req/s | p50 ms | p99 ms | CPU s per 1,000 | throughput × | CPU × |\n"
     "| --- | --- | --- | --- | --- | --- | --- |"
 )
 
 Row = dict[str, Any]
-"""One measurement: session, round, workload, subject, and the fields of `Measured`."""
+"""One measurement: session, round, workload, subject, its reference, and the fields of `Measured`."""
 
 
 def tables(results: dict[str, Any]) -> str:
@@ -56,9 +55,11 @@ def _line(subject: str, rows: Sequence[Row]) -> str:
 
 
 def ratios(rows: Sequence[Row], subject: str, field: str) -> list[float]:
-    """`field` of `subject` divided by that of TorchServe itself, round by round."""
-    by_round = {(row["session"], row["round"]): row[field] for row in rows if row["subject"] == REFERENCE}
-    return [row[field] / by_round[row["session"], row["round"]] for row in rows if row["subject"] == subject]
+    """`field` of `subject` divided by that of its reference, round by round."""
+    values = {(row["session"], row["round"], row["subject"]): row[field] for row in rows}
+    return [
+        row[field] / values[row["session"], row["round"], row["reference"]] for row in rows if row["subject"] == subject
+    ]
 
 
 def _median(rows: Sequence[Row], field: str) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tests.torchserve_process import TorchServeProcess
 
 OURS = "org.torchserve.rollout."
+OUR_SERIES = "ts_rollout_"
 TOTAL = re.compile(r"^Total +\d+ +(\d+)", re.MULTILINE)
 CLASS = re.compile(r"^ *\d+: +(\d+) +\d+ +(\S+)", re.MULTILINE)
 # Where the JVM counts what is allocated beside the heap by Java code: netty's direct buffers above all.
@@ -47,7 +48,8 @@ def sample(server: TorchServeProcess, at_s: float, requests: int, failed: int) -
         our_objects=sum(int(count) for count, name in CLASS.findall(histogram) if name.startswith(OURS)),
         threads=jvm.num_threads(),
         files=jvm.num_fds(),
-        series=sum(not line.startswith("#") for line in server.metrics().splitlines()),
+        # TorchServe itself adds one for each worker it ever started (WorkerLoadTime).
+        series=sum(line.startswith(OUR_SERIES) for line in server.metrics().splitlines()),
         requests=requests,
         failed=failed,
     )
