@@ -328,7 +328,9 @@ def test_a_shadow_is_told_that_it_is_one(traffic: Traffic) -> None:
     assert traffic.server.management("DELETE", path).status_code == 405
 
 
-def test_a_sequence_stays_on_the_version_where_it_began(server: TorchServeProcess) -> None:
+def test_a_sequence_stays_on_the_version_where_it_began_until_it_ends_or_that_has_no_workers(
+    server: TorchServeProcess,
+) -> None:
     config = "sequenceBatching: true\nbatchSize: 16\nmaxNumSequence: 16\nsequenceMaxIdleMSec: 20000\n"
     for version in ("1.0", "2.0"):
         server.register(write_archive(server.model_store, "stateful", version, STATEFUL_HANDLER, config))
@@ -336,8 +338,21 @@ def test_a_sequence_stays_on_the_version_where_it_began(server: TorchServeProces
     traffic.policy(stable="1.0", weights="2.0:50", lease_s=600)
     began = [traffic.ask().json() for _ in range(16)]
     assert {each["version"] for each in began} == {"1.0", "2.0"}
+    # Whatever becomes of the weights: stopped, promoted, and with no policy at all.
+    for weights in ({"stable": "1.0", "weights": "2.0:0"}, {"stable": "2.0"}, {"stable": "1.0", "weights": "2.0:100"}):
+        traffic.policy(**weights, lease_s=600)
+        for each in began:
+            assert traffic.ask(ts_request_sequence_id=each["sequence"]).json() == each
+    server.management("DELETE", "/traffic/stateful", epoch=traffic.epoch)
     for each in began:
         assert traffic.ask(ts_request_sequence_id=each["sequence"]).json() == each
+    of_candidate = [each["sequence"] for each in began if each["version"] == "2.0"]
+    assert (
+        traffic.ask(ts_request_sequence_id=of_candidate[0], ts_request_sequence_end="true").json()["version"] == "2.0"
+    )
+    assert traffic.ask(ts_request_sequence_id=of_candidate[0]).json()["version"] == "1.0"
+    server.management("PUT", "/models/stateful/2.0", min_worker=0, synchronous="true")
+    assert {traffic.ask(ts_request_sequence_id=each).json()["version"] for each in of_candidate} == {"1.0"}
     for version in ("2.0", "1.0"):
         server.management("DELETE", f"/models/stateful/{version}")
 

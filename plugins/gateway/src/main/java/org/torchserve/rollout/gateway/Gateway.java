@@ -151,6 +151,8 @@ public final class Gateway {
                 () -> guarded(exchanges::checkLost), CHECK_LOST_MS, CHECK_LOST_MS, TimeUnit.MILLISECONDS);
         housekeeping.scheduleWithFixedDelay(
                 () -> guarded(() -> metrics.forgetUnregistered(versions, policies)), FORGET_S, FORGET_S, TimeUnit.SECONDS);
+        housekeeping.scheduleWithFixedDelay(
+                () -> guarded(router::forgetIdleSequences), FORGET_S, FORGET_S, TimeUnit.SECONDS);
     }
 
     /** The executor would silently stop repeating what once threw. */

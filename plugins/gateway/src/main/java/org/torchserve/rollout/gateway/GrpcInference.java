@@ -5,7 +5,6 @@ import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.Map;
 import java.util.UUID;
-import java.util.function.UnaryOperator;
 import org.pytorch.serve.archive.model.ModelNotFoundException;
 import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
 import org.pytorch.serve.grpc.inference.PredictionResponse;
@@ -61,9 +60,8 @@ final class GrpcInference extends InferenceImpl {
         }
         boolean isNamed = !request.getModelVersion().isEmpty();
         String version = isNamed ? request.getModelVersion() : headers.get(HttpCaller.MODEL_VERSION.toString());
-        String sequenceHeader = ConfigManager.getInstance().getTsHeaderKeySequenceId();
-        UnaryOperator<String> header = name -> name.equals(sequenceHeader) ? sequenceId : headers.get(name);
-        Route route = inferences.route(model, version, new RequestSender(header));
+        boolean ends = isTrue(request, ConfigManager.getInstance().getTsHeaderKeySequenceEnd());
+        Route route = inferences.route(model, version, new RequestSender(headers::get, sequenceId, ends));
         if (route == null) {
             caller.refuse(unknown(model, version));
             return null;

@@ -3,12 +3,15 @@ package org.torchserve.rollout.gateway;
 import io.netty.handler.codec.http.cookie.Cookie;
 import io.netty.handler.codec.http.cookie.ServerCookieDecoder;
 import java.util.function.UnaryOperator;
-import org.pytorch.serve.util.ConfigManager;
 import org.torchserve.rollout.routing.Sender;
 import org.torchserve.rollout.routing.StickyKey;
 
-/** The sender of a request, known by its headers. */
-record RequestSender(UnaryOperator<String> headers) implements Sender {
+/**
+ * The sender of a request, known by its headers.
+ *
+ * @param sequence the sequence that the request belongs to, or null
+ */
+record RequestSender(UnaryOperator<String> headers, String sequence, boolean endsSequence) implements Sender {
     @Override
     public String header(String name) {
         return headers.apply(name);
@@ -16,10 +19,6 @@ record RequestSender(UnaryOperator<String> headers) implements Sender {
 
     @Override
     public String key(StickyKey where) {
-        if (where == null) {
-            // The workers of one version keep a sequence's state: all of it has to go there.
-            return header(ConfigManager.getInstance().getTsHeaderKeySequenceId());
-        }
         if (where.place() == StickyKey.Place.HEADER) {
             return header(where.name());
         }

@@ -7,7 +7,6 @@ import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import java.util.Set;
-import java.util.function.UnaryOperator;
 import org.pytorch.serve.archive.DownloadArchiveException;
 import org.pytorch.serve.archive.model.ModelException;
 import org.pytorch.serve.archive.model.ModelNotFoundException;
@@ -15,13 +14,13 @@ import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
 import org.pytorch.serve.archive.workflow.WorkflowException;
 import org.pytorch.serve.http.BadRequestException;
 import org.pytorch.serve.http.HttpRequestHandlerChain;
-import org.pytorch.serve.util.ConfigManager;
 import org.pytorch.serve.util.NettyUtils;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.pytorch.serve.wlm.ModelManager;
 import org.pytorch.serve.wlm.WorkerInitializationException;
 import org.torchserve.rollout.routing.Exchange;
 import org.torchserve.rollout.routing.Route;
+import org.torchserve.rollout.routing.Sender;
 
 /** Takes the inference requests out of TorchServe's chain of handlers and sends them where the policy says. */
 final class RoutedRequests extends HttpRequestHandlerChain {
@@ -68,11 +67,12 @@ final class RoutedRequests extends HttpRequestHandlerChain {
             model = modelOf(input);
         }
         Sequences.beginIfNew(model, input);
-        String sequenceHeader = ConfigManager.getInstance().getTsHeaderKeySequenceId();
-        boolean inSequence = !input.getSequenceId().isEmpty();
-        UnaryOperator<String> header =
-                name -> inSequence && name.equals(sequenceHeader) ? input.getSequenceId() : headers.get(name);
-        Route route = inferences.route(model, version, new RequestSender(header));
+        String sequence = input.getSequenceId();
+        Sender sender =
+                sequence.isEmpty()
+                        ? new RequestSender(headers::get, null, false)
+                        : new RequestSender(headers::get, sequence, Sequences.ends(headers::get));
+        Route route = inferences.route(model, version, sender);
         if (route == null) {
             refuseUnknown(model, version);
         }

@@ -1,6 +1,7 @@
 package org.torchserve.rollout.gateway;
 
 import java.util.UUID;
+import java.util.function.UnaryOperator;
 import org.pytorch.serve.util.ConfigManager;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.pytorch.serve.wlm.Model;
@@ -11,7 +12,7 @@ final class Sequences {
 
     /**
      * Gives a request that begins a sequence its id. That is TorchServe's way, but here it comes before a version is
-     * chosen: the id decides it, for this request as for those that follow.
+     * chosen, so that the requests that follow find the same.
      */
     static void beginIfNew(String model, RequestInput input) {
         Model found = TorchServeVersions.find(model, null);
@@ -27,5 +28,10 @@ final class Sequences {
             input.updateHeaders(config.getTsHeaderKeySequenceStart(), "true");
             input.updateHeaders(config.getTsHeaderKeySequenceId(), "ts-seq-" + UUID.randomUUID());
         }
+    }
+
+    /** Whether the headers say that a sequence ends with this request. */
+    static boolean ends(UnaryOperator<String> headers) {
+        return Boolean.parseBoolean(headers.apply(ConfigManager.getInstance().getTsHeaderKeySequenceEnd()));
     }
 }

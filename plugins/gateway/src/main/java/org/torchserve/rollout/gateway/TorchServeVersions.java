@@ -22,6 +22,12 @@ public final class TorchServeVersions implements Versions {
         return find(model, version) != null;
     }
 
+    @Override
+    public boolean hasWorkers(String model, String version) {
+        Model found = find(model, version);
+        return found != null && hasWorkers(found);
+    }
+
     /** A version, or with {@code version} null the default version; null if it is not registered. */
     static Model find(String model, String version) {
         try {

@@ -81,11 +81,17 @@ public final class PolicyInForce {
         return refused ? policy.stable() : chosen;
     }
 
+    /** Whether a sequence that is on {@code candidate} may go on there. */
+    boolean admits(String candidate, long nowNanos) {
+        replayBudget.request(nowNanos);
+        return !breakers.get(candidate).isOpen();
+    }
+
     private String chosen(Sender sender, DoubleSupplier random) {
         if (policy.cohort() != null && policy.cohort().has(sender)) {
             return firstCandidate;
         }
-        String key = sender.key(policy.sticky());
+        String key = policy.sticky() == null ? sender.sequence() : sender.key(policy.sticky());
         return key == null ? choice.draw(random) : choice.of(key);
     }
 

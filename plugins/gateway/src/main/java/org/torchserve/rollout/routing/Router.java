@@ -9,6 +9,7 @@ public final class Router {
     private final Versions versions;
     private final DoubleSupplier random;
     private final LongSupplier nanoClock;
+    private final OpenSequences sequences = new OpenSequences();
 
     /** @param random numbers in [0, 1) */
     public Router(PolicyBook policies, Versions versions, DoubleSupplier random, LongSupplier nanoClock) {
@@ -25,6 +26,21 @@ public final class Router {
      * @return null if the model, or the named version, is not registered
      */
     public Route route(String model, String named, Sender sender) {
+        String sequence = sender.sequence();
+        if (sequence == null) {
+            return choose(model, named, sender);
+        }
+        Route home = named == null ? home(model, sequences.home(model, sequence)) : null;
+        Route route = home != null ? home : choose(model, named, sender);
+        if (route != null && sender.endsSequence()) {
+            sequences.end(model, sequence);
+        } else if (route != null) {
+            sequences.settle(model, sequence, route.version(), nanoClock.getAsLong());
+        }
+        return route;
+    }
+
+    private Route choose(String model, String named, Sender sender) {
         PolicyInForce inForce = policies.get(model);
         if (named != null) {
             return versions.isRegistered(model, named) ? explicit(model, named, inForce) : null;
@@ -37,6 +53,35 @@ public final class Router {
         return version.equals(policy.stable())
                 ? stable(inForce, Role.STABLE)
                 : new Route(model, version, Role.CANDIDATE, inForce, policy.candidateDeadlineS());
+    }
+
+    /**
+     * The way back to the version a sequence is on, whatever weights, leases and defaults have become; null if it has to
+     * move, because nothing is there any more, or the breaker keeps everybody away.
+     */
+    private Route home(String model, String version) {
+        if (version == null || !versions.hasWorkers(model, version)) {
+            return null;
+        }
+        PolicyInForce inForce = policies.get(model);
+        if (inForce == null) {
+            return new Route(model, version, Role.DEFAULT, null, 0);
+        }
+        TrafficPolicy policy = inForce.policy();
+        if (version.equals(policy.stable())) {
+            return stable(inForce, Role.STABLE);
+        }
+        if (inForce.breaker(version) == null) {
+            return new Route(model, version, Role.DEFAULT, inForce, policy.stableDeadlineS());
+        }
+        return inForce.admits(version, nanoClock.getAsLong())
+                ? new Route(model, version, Role.CANDIDATE, inForce, policy.candidateDeadlineS())
+                : null;
+    }
+
+    /** Lets go of sequences that nobody goes on with. */
+    public void forgetIdleSequences() {
+        sequences.forgetIdle(nanoClock.getAsLong());
     }
 
     /** Where a request goes that the candidate of {@code failed} could not answer; null if nobody else can. */

@@ -6,4 +6,7 @@ public interface Versions {
     String defaultVersion(String model);
 
     boolean isRegistered(String model, String version);
+
+    /** Whether a version is registered and has workers, ready or not. */
+    boolean hasWorkers(String model, String version);
 }

@@ -15,6 +15,7 @@ final class Policies {
     /** Versions of the model "m"; the first is the default. */
     static final class Registered implements Versions {
         final Set<String> versions;
+        final Set<String> idle = new HashSet<>();
         String defaultVersion;
 
         Registered(String... versions) {
@@ -30,6 +31,11 @@ final class Policies {
         @Override
         public boolean isRegistered(String model, String version) {
             return model.equals("m") && versions.contains(version);
+        }
+
+        @Override
+        public boolean hasWorkers(String model, String version) {
+            return isRegistered(model, version) && !idle.contains(version);
         }
     }
 
