@@ -92,8 +92,8 @@ def test_no_rule_is_sooner_than_ours_that_turns_back_as_few_good_versions_and_fi
     for (_, rate_per_s, share), by_rule in rows.items():
         ours = by_rule.pop("ours")
         for rule, theirs in by_rule.items():
-            where = (ours["signal"], rate_per_s, share)
-            is_as_honest = false[(*where, rule)] <= false[(*where, "ours")]
+            turned_back, by_ours = (false[ours["signal"], rate_per_s, share, each] for each in (rule, "ours"))
+            is_as_honest = turned_back <= by_ours
             if is_as_honest and theirs["fired"] >= ours["fired"] and theirs["median_s"] is not None:
                 assert ours["median_s"] is not None and ours["median_s"] <= theirs["median_s"], (ours, theirs)
 
