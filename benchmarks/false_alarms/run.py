@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.false_alarms.run [--rollouts 2000] [--requests 100000] [--ticks 1000] [--jobs 2]
 
-The full count takes about an hour of one core; smaller counts give wider intervals, which are printed beside the
+The full count takes about half an hour of one core; smaller counts give wider intervals, which are printed beside the
 figures.
 """
 
