@@ -146,7 +146,7 @@ def ours(stream: Stream) -> int | None:
     for end in _looks(stream.seconds):
         ticks = [_tick(stream, spec.alarms[0].signal_key, second) for second in range(begin, end)]
         ledger = accumulate((*so_far, *ticks), BEFORE)
-        if judge(spec, ledger).verdict is Verdict.FAIL:
+        if judge(spec, ledger, is_brief=True).verdict is Verdict.FAIL:
             return end
         so_far, begin = (TickEvidence(AT, ledger),), end
     return None

@@ -82,7 +82,7 @@ def is_turned_back(world: World, requests: int, ticks: int, rng: np.random.Gener
         # The sum of the ticks so far goes on as if it were one of them, as in the controller.
         ledger = accumulate((*so_far, TickEvidence(AT, measured)), BEFORE)
         so_far = (TickEvidence(AT, ledger),)
-        if judge(SPEC, ledger).verdict is Verdict.FAIL:
+        if judge(SPEC, ledger, is_brief=True).verdict is Verdict.FAIL:
             return True
     return False
 

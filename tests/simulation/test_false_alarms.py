@@ -51,7 +51,7 @@ def first_alarm(draw: Draw, spec: RolloutSpec, rng: np.random.Generator) -> int 
     """In which batch the alarm fires first, judged after every one; None when it never does."""
     window = Window(spec.alarms[0].signal_key)
     for batch in range(1, BATCHES + 1):
-        if judge(spec, window.ledger_with(*draw(rng))).verdict is Verdict.FAIL:
+        if judge(spec, window.ledger_with(*draw(rng)), is_brief=True).verdict is Verdict.FAIL:
             return batch
     return None
 
@@ -170,7 +170,7 @@ def test_cycles_that_hit_both_versions_alike_raise_no_alarm() -> None:
             p = 0.08 + 0.07 * math.sin(2 * math.pi * batch / 20)
             n = int(rng.binomial(200, 0.1))
             sides = Rate(int(rng.binomial(n, p)), n), Rate(int(rng.binomial(200 - n, p)), 200 - n)
-            if judge(spec, window.ledger_with(*sides)).verdict is Verdict.FAIL:
+            if judge(spec, window.ledger_with(*sides), is_brief=True).verdict is Verdict.FAIL:
                 fired += 1
                 break
     assert fired <= 60 * (1 - CONFIDENCE)

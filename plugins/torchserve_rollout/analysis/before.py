@@ -29,7 +29,14 @@ def judge_stable(spec: RolloutSpec, ledger: Mapping[str, Measurement]) -> Judgem
     judged = judge(spec.model_copy(update={"alarms": fixed}), stable, recent=recent)
     firing = tuple(
         replace(
-            alarm, candidate=None, stable=alarm.candidate, candidate_n=0, stable_n=alarm.candidate_n, broken_since=None
+            alarm,
+            candidate=None,
+            stable=alarm.candidate,
+            candidate_n=0,
+            stable_n=alarm.candidate_n,
+            broken_since=None,
+            candidate_interval=None,
+            stable_interval=alarm.candidate_interval,
         )
         for alarm in judged.failing()
     )

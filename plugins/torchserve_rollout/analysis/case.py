@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from torchserve_rollout.analysis.blocks import Block
+from torchserve_rollout.analysis.intervals import interval_of
 from torchserve_rollout.analysis.observed import counted, observed
 from torchserve_rollout.analysis.samples import Sample
-from torchserve_rollout.analysis.verdict import AlarmVerdict, Verdict
+from torchserve_rollout.analysis.verdict import AlarmVerdict, Interval, Verdict
 from torchserve_rollout.spec.plan import format_value, rule_in_words
 from torchserve_rollout.spec.schema import AlarmSpec
 from torchserve_rollout.spec.signals import Kind, Signal
@@ -17,13 +18,14 @@ from torchserve_rollout.units import format_duration
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One alarm and what was measured for it."""
+    """One alarm and what was measured for it. ``is_brief`` leaves the intervals out, which take most of the time."""
 
     alarm: AlarmSpec
     signal: Signal
     candidate: Sample | None
     stable: Sample | None
     blocks: tuple[Block, ...] = ()
+    is_brief: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -54,7 +56,14 @@ class Case:
             severity=str(self.alarm.severity),
             is_dry_run=self.alarm.dry_run,
             broken_since=broken_since,
+            candidate_interval=self._interval(self.candidate),
+            stable_interval=self._interval(self.stable),
         )
+
+    def _interval(self, sample: Sample | None) -> Interval | None:
+        if self.is_plain or self.is_brief:
+            return None
+        return interval_of(self.signal, sample, 1 - self.alarm.confidence)
 
     def seen(self) -> str:
         """``error_rate is 12 % (6 of 50); stable has 0.1 % (1 of 950)``."""

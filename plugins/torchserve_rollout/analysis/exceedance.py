@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import betaln, logsumexp, xlog1py, xlogy
 
 from torchserve_rollout.analysis.samples import Histogram, quantile
@@ -75,6 +76,27 @@ def log_evidence_quantile_higher(
     of_higher = np.minimum.accumulate(_evidence_against_share(higher.n, beyond, allowed, _HIGHER_STRENGTHS))
     # Between two points each of the two is at least the lesser of its ends.
     return max(0.0, float(np.min(of_higher[1:] + np.minimum(of_lower[:-1], of_lower[1:]))))
+
+
+def quantile_interval(histogram: Histogram, q: float, alpha: float) -> tuple[float, float | None]:
+    """Holds the true ``q``-quantile at all times at once with probability at least 1 − ``alpha``.
+
+    It is where the evidence against "this is the quantile" stays below 1/``alpha``. The upper end is None where that
+    may lie beyond all buckets.
+    """
+    bounds, beyond, share = _edges(histogram), _beyond(histogram), 1 - q
+
+    def excess(number: float) -> float:
+        against = _evidence_against_share(histogram.n, np.array([number]), share, _HIGHER_STRENGTHS)
+        return float(against[0]) + math.log(alpha)
+
+    middle, n = histogram.n * share, float(histogram.n)
+    if excess(middle) >= 0:
+        return float(bounds[0]), None
+    most = float(brentq(excess, middle, n)) if excess(n) > 0 else n
+    least = float(brentq(excess, 0.0, middle)) if excess(0.0) > 0 else 0.0
+    is_bounded = least > 0 and least >= beyond[-1]
+    return _where(bounds, beyond, most), _where(bounds, beyond, least) if is_bounded else None
 
 
 def _edges(histogram: Histogram) -> Floats:

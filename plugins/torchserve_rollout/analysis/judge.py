@@ -51,6 +51,7 @@ def judge(
     recent: Mapping[float, Mapping[str, Measurement]] = _NOTHING,
     clock: AlarmClock = NO_CLOCK,
     share: float = 1.0,
+    is_brief: bool = False,
 ) -> Judgement:
     """Every alarm of ``spec`` on the measurements of one window.
 
@@ -65,8 +66,9 @@ def judge(
         recent: for each ``window`` of an alarm, in seconds, the measurements of that much time.
         clock: what time it is, and since when plain rules are broken.
         share: how much of the window's chance of a false alarm this look at it may use up, 0–1.
+        is_brief: leave the intervals out, for thousands of simulated looks.
     """
-    shared = _Shared(spec, is_bake_over, catalogue, clock, share)
+    shared = _Shared(spec, is_bake_over, catalogue, clock, share, is_brief)
     alarms = tuple(
         shared.judge(alarm, ledger if alarm.window is None else recent.get(alarm.window, {})) for alarm in spec.alarms
     )
@@ -88,6 +90,7 @@ class _Shared:
     catalogue: Mapping[str, Signal]
     clock: AlarmClock
     share: float
+    is_brief: bool
 
     def judge(self, alarm: AlarmSpec, ledger: Mapping[str, Measurement]) -> AlarmVerdict:
         """One alarm on what was measured for it."""
@@ -99,7 +102,7 @@ class _Shared:
         nothing = Case(alarm, signal, None, None)
         if measured.error:
             return nothing.verdict(Verdict.ERROR, f"{signal.name} could not be measured: {measured.error}")
-        case = Case(alarm, signal, measured.candidate, _of_stable(measured), measured.blocks)
+        case = Case(alarm, signal, measured.candidate, _of_stable(measured), measured.blocks, self.is_brief)
         try:
             too_few = _too_few(case)
             return _without_data(case, too_few, self.is_bake_over) if too_few else self._with_data(case)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
+Interval = tuple[float, float | None]
+"""From … to; None: nothing bounds it above."""
+
 _SEVERITIES = ("critical", "warning", "info")
 
 
@@ -24,8 +27,10 @@ class AlarmVerdict:
     """One alarm's judgement with everything a person needs to check it.
 
     ``candidate`` and ``stable`` are the observed values in the signal's unit (None: no data),
-    ``candidate_n``/``stable_n`` the samples behind them, ``rule`` the rule in words, ``sentence`` the whole story in
-    one sentence. ``broken_since`` is when a plain value broke its bound without having kept it since.
+    ``candidate_interval``/``stable_interval`` where the true values are with the alarm's confidence (None: the value
+    is a fact, or there is no data), ``candidate_n``/``stable_n`` the samples behind them, ``rule`` the rule in words,
+    ``sentence`` the whole story in one sentence. ``broken_since`` is when a plain value broke its bound without having
+    kept it since.
     """
 
     alarm: str
@@ -41,6 +46,8 @@ class AlarmVerdict:
     severity: str = "critical"
     is_dry_run: bool = False
     broken_since: datetime | None = None
+    candidate_interval: Interval | None = None
+    stable_interval: Interval | None = None
 
     @property
     def is_blocking(self) -> bool:

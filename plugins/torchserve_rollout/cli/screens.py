@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from torchserve_rollout.analysis.verdict import Interval
 from torchserve_rollout.cli.findings import Finding, Health
 from torchserve_rollout.controller.views import (
     AlarmView,
@@ -213,6 +214,9 @@ def explanation(view: ExplanationView) -> Group:
         facts.add_row("alarm", alarm.name)
         facts.add_row("signal", alarm.signal)
         facts.add_row("observed", f"candidate {value(alarm.candidate)}, stable {value(alarm.stable)}")
+        if alarm.candidate_interval or alarm.stable_interval:
+            sides = {"candidate": alarm.candidate_interval, "stable": alarm.stable_interval}
+            facts.add_row("surely", ", ".join(f"{side} {_between(each)}" for side, each in sides.items() if each))
         facts.add_row("rule", Text(alarm.rule))
         facts.add_row("samples", f"candidate {alarm.candidate_n}, stable {alarm.stable_n}")
         facts.add_row("decided", f"{day_time(view.decided_at)} UTC")
@@ -221,6 +225,11 @@ def explanation(view: ExplanationView) -> Group:
     parts.append(Text("timeline (UTC)", style="bold"))
     parts.extend(timeline_line(event, view.rollout.candidate) for event in view.timeline)
     return Group(*parts)
+
+
+def _between(interval: Interval) -> str:
+    low, high = interval
+    return f"at least {value(low)}" if high is None else f"{value(low)} to {value(high)}"
 
 
 def pairs_screen(view: PairsView) -> Group:

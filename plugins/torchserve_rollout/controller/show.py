@@ -71,6 +71,8 @@ def alarm_view(alarm: AlarmVerdict) -> AlarmView:
         sentence=alarm.sentence,
         severity=alarm.severity,
         is_dry_run=alarm.is_dry_run,
+        candidate_interval=alarm.candidate_interval,
+        stable_interval=alarm.stable_interval,
     )
 
 

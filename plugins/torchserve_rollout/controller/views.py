@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from torchserve_rollout.analysis.verdict import Interval
+
 
 class View(BaseModel):
     """Read-only."""
@@ -28,6 +30,8 @@ class AlarmView(View):
     sentence: str
     severity: str = "critical"
     is_dry_run: bool = False
+    candidate_interval: Interval | None = None
+    stable_interval: Interval | None = None
 
 
 class BaselineView(View):

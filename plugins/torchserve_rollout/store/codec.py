@@ -56,6 +56,8 @@ def alarm_to_json(alarm: AlarmVerdict) -> Json:
         "sentence": alarm.sentence,
         "severity": alarm.severity,
         "is_dry_run": alarm.is_dry_run,
+        "candidate_interval": alarm.candidate_interval,
+        "stable_interval": alarm.stable_interval,
     }
 
 

@@ -18,10 +18,11 @@ from torchserve_rollout.analysis.exceedance import (
     log_evidence_quantile_above,
     log_evidence_quantile_below,
     log_evidence_quantile_higher,
+    quantile_interval,
     surely_above,
     surely_at_most,
 )
-from torchserve_rollout.analysis.samples import Histogram
+from torchserve_rollout.analysis.samples import Histogram, quantile
 from torchserve_rollout.analysis.sequential import log_evidence_above
 
 BOUNDS = (0.1, 0.5, 1.0, 2.0, 4.0, math.inf)
@@ -117,6 +118,41 @@ def test_the_evidence_of_two_quantiles_is_the_least_over_all_pairs_that_obey_the
     assert found <= max(0.0, least) + 0.01
     if found > 0:
         assert found == pytest.approx(least, rel=0.1, abs=0.5)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(0, 200), min_size=6, max_size=6).filter(any),
+    st.sampled_from([0.5, 0.9, 0.95]),
+    st.sampled_from([0.01, 0.1]),
+)
+def test_the_interval_of_a_quantile_holds_what_is_observed_and_widens_with_the_confidence(
+    counts: list[int], q: float, alpha: float
+) -> None:
+    histogram = Histogram(FINE, tuple(counts))
+    low, high = quantile_interval(histogram, q, alpha)
+    assert low <= quantile(histogram, q) + 1e-9 and (high is None or quantile(histogram, q) <= high + 1e-9)
+    wider_low, wider_high = quantile_interval(histogram, q, alpha / 10)
+    assert wider_low <= low and (wider_high is None or (high is not None and high <= wider_high))
+
+
+def test_the_interval_of_a_quantile_misses_the_true_one_at_any_look_no_more_often_than_it_says() -> None:
+    rng, alpha, missed = np.random.default_rng(8), 0.1, 0
+    for _ in range(100):
+        values = rng.uniform(0, 3, 600)
+        for n in range(20, 600, 20):
+            counts, _ = np.histogram(values[:n], bins=[0.0, *FINE[:-1], np.inf])
+            low, high = quantile_interval(Histogram(FINE, tuple(counts.tolist())), 0.9, alpha)
+            if not low <= 2.7 or (high is not None and high < 2.7):
+                missed += 1
+                break
+    assert missed <= 100 * alpha
+
+
+def test_where_nothing_bounds_a_quantile_its_interval_is_open() -> None:
+    low, high = quantile_interval(histogram(0, 0, 0, 0, 5, 100), 0.95, 0.01)
+    assert low > 2.0 and high is None
+    assert quantile_interval(histogram(1, 0, 0, 0, 0, 0), 0.95, 0.01)[1] is None
 
 
 def test_a_p95_half_as_long_again_is_found_out_within_some_thousand_requests() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torchserve_rollout.analysis.blocks import evenly
 from torchserve_rollout.analysis.judge import JUDGE, AlarmClock, judge
 from torchserve_rollout.analysis.samples import Amount, Histogram, Measurement, Rate, Sample, Scores
-from torchserve_rollout.analysis.sequential import Cohort, log_evidence_worse, log_evidence_worse_ratio
+from torchserve_rollout.analysis.sequential import Cohort, interval, log_evidence_worse, log_evidence_worse_ratio
 from torchserve_rollout.analysis.verdict import AlarmVerdict, Verdict
 from torchserve_rollout.spec.schema import RolloutSpec
 
@@ -332,3 +332,15 @@ def test_the_chance_that_is_told_is_that_of_a_whole_rollout_and_never_above_what
                 break
         (said,) = re.findall(r"less than once in ([\d,]+) rollouts$", judged.sentence)
         assert 100 <= int(said.replace(",", "")) < 1000
+
+
+def test_a_verdict_says_between_what_the_true_values_are_unless_the_value_is_a_fact() -> None:
+    ledger = {"error_rate": Measurement("error_rate", Rate(12, 50), Rate(1, 950))}
+    verdict = judge(spec_of(ERRORS), ledger).alarms[0]
+    assert verdict.candidate_interval == pytest.approx(interval(Cohort(50, 12), 0.01))
+    assert verdict.stable_interval == pytest.approx(interval(Cohort(950, 1), 0.01))
+    assert judge(spec_of(ERRORS), ledger, is_brief=True).alarms[0].candidate_interval is None
+    timed = spec_of({"name": "x", "signal": "error_rate", "max": 0.05, "window": "5m"})
+    recent = {300.0: ledger}
+    assert judge(timed, {}, recent=recent).alarms[0].candidate_interval is None
+    assert judge(spec_of(ERRORS), {}).alarms[0].candidate_interval is None

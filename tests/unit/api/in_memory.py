@@ -57,6 +57,8 @@ ERRORS_ALARM = AlarmView(
     stable_n=1900,
     rule="error_rate at most 1 % worse than stable",
     sentence="42 % of 100 requests failed on 2.0, 0.1 % of 1900 on 1.0",
+    candidate_interval=(0.24, 0.61),
+    stable_interval=(0.0001, None),
 )
 
 

@@ -55,6 +55,7 @@ def test_explain_begins_with_the_sentence_and_shows_both_sides() -> None:
         "alarm     errors",
         "signal    error_rate",
         "observed  candidate 0.42, stable 0.001",
+        "surely    candidate 0.24 to 0.61, stable at least 0.0001",
         "rule      error_rate at most 1 % worse than stable",
         "samples   candidate 100, stable 1900",
         "decided   2026-03-01 12:00:09 UTC",
