@@ -172,11 +172,8 @@ def accumulate(
 
 def _block(measured: Measurement) -> tuple[Block, ...]:
     """What both cohorts did in one tick; of quantiles and plain values no blocks are made."""
-    match measured.candidate, measured.stable:
-        case (Rate(), Rate() | None) | (None, Rate()):
-            return (Block(*_counted(measured.candidate), *_counted(measured.stable)),)
-        case (Scores(), Scores() | None) | (None, Scores()):
-            return (Block(*_counted(measured.candidate), *_counted(measured.stable)),)
+    if isinstance(measured.candidate, Rate | Scores) or isinstance(measured.stable, Rate | Scores):
+        return (Block(*_counted(measured.candidate), *_counted(measured.stable)),)
     return ()
 
 
