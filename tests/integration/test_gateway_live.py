@@ -57,6 +57,8 @@ def handle(data, context):
         if wish == "stream and exit":
             time.sleep(0.3)
             os._exit(3)
+    if wish.startswith("say "):
+        return [wish[4:] for _ in data]
     if wish == "headers":
         header = context.get_request_header
         return [json.dumps({name: header(0, name) for name in ("url_path", "explain", "x-mine", "x-rollout-mirror")})]
@@ -399,24 +401,40 @@ def test_a_stream_passes_through(traffic: Traffic) -> None:
     assert traffic.outcomes("2.0", "candidate") == {"ok": 3}
 
 
-def test_pipelined_requests_are_answered_in_order(traffic: Traffic) -> None:
-    def request(version: str, wish: str) -> bytes:
-        body = json.dumps({version: wish})
-        token = traffic.server.tokens.inference
-        return (
-            f"POST /predictions/{traffic.model}/{version} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}"
-        ).encode()
+def raw_request(traffic: Traffic, version: str, wish: str, more_bytes: int = 0) -> bytes:
+    """A request as it goes over the wire, its body made longer by `more_bytes` of white space."""
+    body = json.dumps({version: wish}) + " " * more_bytes
+    return (
+        f"POST /predictions/{traffic.model}/{version} HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {traffic.server.tokens.inference}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
 
-    with socket.create_connection((LOOPBACK, traffic.server.ports.gateway), timeout=10) as connection:
-        ping = request("1.0", "").replace(b"POST /predictions/" + traffic.model.encode() + b"/1.0", b"GET /ping", 1)
-        connection.sendall(request("1.0", "sleep 0.3") + ping + request("2.0", "") + request("1.0", ""))
+
+def pipelined(traffic: Traffic, *asked: bytes) -> bytes:
+    """What comes back when all is sent at once, up to the answer of a last request, to version 1.0."""
+    with socket.create_connection((LOOPBACK, traffic.server.ports.gateway), timeout=20) as connection:
+        connection.sendall(b"".join(asked) + raw_request(traffic, "1.0", "say that is all"))
         received = b""
-        while received.count(b"answer of") < 3:
-            received += connection.recv(65536)
-    order = [received.index(text) for text in (b"answer of 1.0", b"Healthy", b"answer of 2.0")]
+        while not received.endswith(b"that is all"):
+            part = connection.recv(65536)
+            assert part, f"closed after {received!r}"
+            received += part
+    return received
+
+
+def test_pipelined_requests_are_answered_in_order(traffic: Traffic) -> None:
+    one = raw_request(traffic, "1.0", "")
+    ping = one.replace(b"POST /predictions/" + traffic.model.encode() + b"/1.0", b"GET /ping", 1)
+    received = pipelined(traffic, raw_request(traffic, "1.0", "sleep 0.3"), ping, raw_request(traffic, "2.0", ""))
+    order = [received.index(text) for text in (b"answer of 1.0", b"Healthy", b"answer of 2.0", b"that is all")]
     assert order == sorted(order)
-    assert received.endswith(b"answer of 1.0")
+
+
+def test_a_pipelined_request_that_is_too_large_is_refused_when_it_is_its_turn(traffic: Traffic) -> None:
+    too_large = raw_request(traffic, "2.0", "", more_bytes=7_000_000)
+    received = pipelined(traffic, raw_request(traffic, "1.0", "sleep 0.3"), too_large)
+    order = [received.index(text) for text in (b"answer of 1.0", b"RequestTooLargeException", b"that is all")]
+    assert order == sorted(order)
 
 
 def test_a_slow_reader_gets_all_of_an_answer_that_closes_the_connection(traffic: Traffic) -> None:

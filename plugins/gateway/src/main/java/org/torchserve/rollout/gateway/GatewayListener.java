@@ -6,7 +6,6 @@ import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.ChannelPipeline;
-import io.netty.handler.codec.http.HttpObjectAggregator;
 import io.netty.handler.codec.http.HttpServerCodec;
 import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
@@ -73,8 +72,9 @@ final class GatewayListener extends ChannelInitializer<Channel> {
             pipeline.addLast("ssl", sslContext.newHandler(channel.alloc()));
         }
         pipeline.addLast("http", new HttpServerCodec());
-        pipeline.addLast("aggregator", new HttpObjectAggregator(maxRequestBytes));
+        pipeline.addLast("size", new SizeLimit(maxRequestBytes));
         pipeline.addLast("connection", new Connection());
+        pipeline.addLast("refusals", new SizeLimit.Refusals(maxRequestBytes));
         pipeline.addLast("handler", new HttpRequestHandler(handlers()));
     }
 
