@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+LINES_READ_IN_AN_HOUR = 3_000
+SAYS_NOTHING = re.compile(r"\s*(package .*|import .*|//.*|/?\*.*|[{})\];,]*)")
+"""Lines a reader passes over: packages, imports, comments, lone braces and blank ones."""
 
 BUILD_SCRIPT = Path(__file__).resolve().parents[2] / "plugins" / "gateway" / "build_jar.py"
 
@@ -37,6 +42,12 @@ def test_the_same_sources_give_the_same_jar_with_the_plugin_declared(build: Modu
     with zipfile.ZipFile(first) as jar:
         for endpoint in jar.read(service).decode().split():
             assert f"{endpoint.replace('.', '/')}.class" in jar.namelist()
+
+
+def test_the_gateway_stays_small_enough_to_be_read_in_an_hour() -> None:
+    sources = (BUILD_SCRIPT.parent / "src" / "main" / "java").rglob("*.java")
+    lines = [line for source in sources for line in source.read_text("utf-8").splitlines()]
+    assert 1_000 < sum(not SAYS_NOTHING.fullmatch(line) for line in lines) <= LINES_READ_IN_AN_HOUR
 
 
 def test_without_a_jdk_the_error_names_the_package_to_install(

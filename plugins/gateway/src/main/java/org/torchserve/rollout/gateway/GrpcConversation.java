@@ -4,11 +4,13 @@ import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import org.pytorch.serve.grpc.inference.PredictionResponse;
 import org.pytorch.serve.grpc.inference.PredictionsRequest;
 import org.pytorch.serve.http.BadRequestException;
 import org.pytorch.serve.util.ConfigManager;
+import org.torchserve.rollout.routing.Exchange;
 import org.torchserve.rollout.routing.Problem;
 
 /** One call of StreamPredictions2: many requests, routed each by itself; it ends when the client is done and all are answered. */
@@ -16,7 +18,8 @@ final class GrpcConversation implements StreamObserver<PredictionsRequest> {
     private final StreamObserver<PredictionResponse> client;
     private final GrpcInference service;
     private final GrpcHeaders headers = GrpcHeaders.current();
-    private final Set<GrpcExchange> underWay = ConcurrentHashMap.newKeySet();
+    /** Complete once they have begun: a client may leave before that. */
+    private final Set<CompletableFuture<Exchange>> underWay = ConcurrentHashMap.newKeySet();
     private boolean isDone;
 
     GrpcConversation(ServerCallStreamObserver<PredictionResponse> observer, GrpcInference service) {
@@ -27,7 +30,7 @@ final class GrpcConversation implements StreamObserver<PredictionsRequest> {
 
     @Override
     public void onNext(PredictionsRequest request) {
-        GrpcExchange exchange = new GrpcExchange();
+        CompletableFuture<Exchange> exchange = new CompletableFuture<>();
         underWay.add(exchange);
         String sequenceId = sequenceId(request);
         GrpcCaller caller =
@@ -36,7 +39,7 @@ final class GrpcConversation implements StreamObserver<PredictionsRequest> {
             caller.refuse(
                     new Problem(400, BadRequestException.class.getSimpleName(), "Parameter sequenceId is required."));
         } else {
-            exchange.is(service.begin(request, sequenceId, headers, caller));
+            service.begin(request, sequenceId, headers, caller, exchange);
         }
     }
 
@@ -49,7 +52,7 @@ final class GrpcConversation implements StreamObserver<PredictionsRequest> {
         return GrpcInference.isTrue(request, start) ? "ts-seq-" + UUID.randomUUID() : null;
     }
 
-    private void ended(GrpcExchange exchange) {
+    private void ended(CompletableFuture<Exchange> exchange) {
         underWay.remove(exchange);
         completeWhenAllAreAnswered();
     }
@@ -75,6 +78,6 @@ final class GrpcConversation implements StreamObserver<PredictionsRequest> {
     }
 
     private void gone() {
-        underWay.forEach(GrpcExchange::gone);
+        underWay.forEach(exchange -> exchange.thenAccept(Exchange::callerGone));
     }
 }

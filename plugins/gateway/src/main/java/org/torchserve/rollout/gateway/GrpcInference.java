@@ -5,6 +5,7 @@ import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.Map;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
 import org.pytorch.serve.archive.model.ModelNotFoundException;
 import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
 import org.pytorch.serve.grpc.inference.PredictionResponse;
@@ -43,39 +44,35 @@ final class GrpcInference extends InferenceImpl {
 
     private void one(GrpcCaller.Call call, PredictionsRequest request, StreamObserver<PredictionResponse> client) {
         ServerCallStreamObserver<PredictionResponse> observer = (ServerCallStreamObserver<PredictionResponse>) client;
-        GrpcExchange exchange = new GrpcExchange();
-        observer.setOnCancelHandler(exchange::gone);
+        CompletableFuture<Exchange> exchange = new CompletableFuture<>();
+        observer.setOnCancelHandler(() -> exchange.thenAccept(Exchange::callerGone));
         GrpcHeaders headers = GrpcHeaders.current();
         GrpcCaller caller = new GrpcCaller(call, new GrpcClient(observer), headers, null, () -> {});
-        exchange.is(begin(request, null, headers, caller));
+        begin(request, null, headers, caller, exchange);
     }
 
-    /** Sends a request on its way; null if there was no way, which the caller has been told. */
-    Exchange begin(PredictionsRequest request, String sequenceId, GrpcHeaders headers, GrpcCaller caller) {
+    /** Sends a request on its way, or tells the caller that there is none. */
+    void begin(
+            PredictionsRequest request,
+            String sequenceId,
+            GrpcHeaders headers,
+            GrpcCaller caller,
+            CompletableFuture<Exchange> begun) {
         String model = request.getModelName();
         if (model.isEmpty()) {
             caller.refuse(
                     new Problem(400, BadRequestException.class.getSimpleName(), "Parameter model_name is required."));
-            return null;
+            return;
         }
         boolean isNamed = !request.getModelVersion().isEmpty();
         String version = isNamed ? request.getModelVersion() : headers.get(HttpCaller.MODEL_VERSION.toString());
         boolean ends = isTrue(request, ConfigManager.getInstance().getTsHeaderKeySequenceEnd());
-        Route route = inferences.route(model, version, new RequestSender(headers::get, sequenceId, ends));
-        if (route == null) {
-            caller.refuse(unknown(model, version));
-            return null;
+        try {
+            Route route = inferences.route(model, version, new RequestSender(headers::get, sequenceId, ends));
+            begun.complete(inferences.begin(route, read(request, sequenceId), caller));
+        } catch (ModelNotFoundException | ModelVersionNotFoundException unknown) {
+            caller.refuse(new Problem(404, unknown.getClass().getSimpleName(), unknown.getMessage()));
         }
-        return inferences.begin(route, read(request, sequenceId), caller);
-    }
-
-    private static Problem unknown(String model, String version) {
-        return version == null || TorchServeVersions.find(model, null) == null
-                ? new Problem(404, ModelNotFoundException.class.getSimpleName(), "Model not found: " + model)
-                : new Problem(
-                        404,
-                        ModelVersionNotFoundException.class.getSimpleName(),
-                        "Model version: " + version + " does not exist for model: " + model);
     }
 
     private static RequestInput read(PredictionsRequest request, String sequenceId) {

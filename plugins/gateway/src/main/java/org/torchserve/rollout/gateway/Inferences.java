@@ -1,6 +1,8 @@
 package org.torchserve.rollout.gateway;
 
 import java.util.HashMap;
+import org.pytorch.serve.archive.model.ModelNotFoundException;
+import org.pytorch.serve.archive.model.ModelVersionNotFoundException;
 import org.pytorch.serve.util.messages.InputParameter;
 import org.pytorch.serve.util.messages.RequestInput;
 import org.torchserve.rollout.routing.Caller;
@@ -24,9 +26,17 @@ final class Inferences {
         this.defaultDeadlineS = defaultDeadlineS;
     }
 
-    /** See {@link Router#route}. */
-    Route route(String model, String named, Sender sender) {
-        return router.route(model, named, sender);
+    /** See {@link Router#route}; throws what TorchServe throws for a model or version that is not registered. */
+    Route route(String model, String named, Sender sender)
+            throws ModelNotFoundException, ModelVersionNotFoundException {
+        Route route = router.route(model, named, sender);
+        if (route != null) {
+            return route;
+        }
+        if (named == null || TorchServeVersions.find(model, null) == null) {
+            throw new ModelNotFoundException("Model not found: " + model);
+        }
+        throw new ModelVersionNotFoundException("Model version: " + named + " does not exist for model: " + model);
     }
 
     /** Starts a request on its way, and its copies if the policy wants any. */

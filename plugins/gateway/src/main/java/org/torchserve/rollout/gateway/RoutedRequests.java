@@ -73,9 +73,6 @@ final class RoutedRequests extends HttpRequestHandlerChain {
                         ? new RequestSender(headers::get, null, false)
                         : new RequestSender(headers::get, sequence, Sequences.ends(headers::get));
         Route route = inferences.route(model, version, sender);
-        if (route == null) {
-            refuseUnknown(model, version);
-        }
         ErrorForm errors = target.isOpenAi() ? ErrorForm.OPENAI : ErrorForm.TORCHSERVE;
         HttpCaller caller = new HttpCaller(ctx, HttpUtil.isKeepAlive(request), errors);
         Exchange exchange = inferences.begin(route, input, caller);
@@ -93,14 +90,5 @@ final class RoutedRequests extends HttpRequestHandlerChain {
             throw new BadRequestException("Parameter model_name is required.");
         }
         return named;
-    }
-
-    private static void refuseUnknown(String model, String version)
-            throws ModelNotFoundException, ModelVersionNotFoundException {
-        if (version == null || TorchServeVersions.find(model, null) == null) {
-            throw new ModelNotFoundException("Model not found: " + model);
-        }
-        throw new ModelVersionNotFoundException(
-                "Model version: " + version + " does not exist for model: " + model);
     }
 }
