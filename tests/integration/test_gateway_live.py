@@ -244,6 +244,7 @@ def test_a_named_version_is_honoured_and_never_failed_over(traffic: Traffic) -> 
     assert "x-rollout-failover" not in failed.headers
     assert traffic.outcomes("2.0", "explicit") == {"ok": 2, "model_error": 1}
     assert traffic.ask(**{"x-model-version": "9"}).status_code == 404
+    assert traffic.ask(**{"x-model-version": ""}).text == "answer of 1.0", "an empty header names none"
     traffic.server.register(write_archive(traffic.server.model_store, traffic.model, "cold", HANDLER), workers=0)
     cold = traffic.server.predict(traffic.model, version="cold")
     assert (cold.status_code, cold.json()["type"]) == (503, "ServiceUnavailableException")
@@ -435,6 +436,17 @@ def test_a_pipelined_request_that_is_too_large_is_refused_when_it_is_its_turn(tr
     received = pipelined(traffic, raw_request(traffic, "1.0", "sleep 0.3"), too_large)
     order = [received.index(text) for text in (b"answer of 1.0", b"RequestTooLargeException", b"that is all")]
     assert order == sorted(order)
+
+
+def test_a_client_of_http_1_0_gets_a_stream_as_it_is(traffic: Traffic) -> None:
+    request = raw_request(traffic, "2.0", "stream").replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    with socket.create_connection((LOOPBACK, traffic.server.ports.gateway), timeout=10) as connection:
+        connection.sendall(request)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"connection: close" in head
+    assert b"chunked" not in head
+    assert body == b"a2.0 b2.0 answer of 2.0"
 
 
 def test_a_slow_reader_gets_all_of_an_answer_that_closes_the_connection(traffic: Traffic) -> None:

@@ -28,14 +28,12 @@ final class HttpCaller implements Caller {
     private static final String EVENT_STREAM = "text/event-stream";
 
     private final ChannelHandlerContext ctx;
-    private final boolean keepAlive;
     private final ErrorForm errors;
     private boolean streaming;
     private boolean eventStream;
 
-    HttpCaller(ChannelHandlerContext ctx, boolean keepAlive, ErrorForm errors) {
+    HttpCaller(ChannelHandlerContext ctx, ErrorForm errors) {
         this.ctx = ctx;
-        this.keepAlive = keepAlive;
         this.errors = errors;
     }
 
@@ -44,7 +42,6 @@ final class HttpCaller implements Caller {
         ByteBuf body = Unpooled.wrappedBuffer(answer.body());
         if (answer.part() == Answer.Part.LAST) {
             ctx.writeAndFlush(new DefaultLastHttpContent(body));
-            closeUnlessKeptAlive();
         } else if (streaming) {
             ctx.writeAndFlush(new DefaultHttpContent(body));
         } else {
@@ -55,8 +52,7 @@ final class HttpCaller implements Caller {
     private void begin(Answer answer, Served served, ByteBuf body) {
         boolean whole = answer.part() == Answer.Part.WHOLE;
         HttpResponse response = response(answer, served, body);
-        // A stream is kept open here in any case: it is closed when its last part is out.
-        NettyUtils.sendHttpResponse(ctx, response, keepAlive || !whole);
+        NettyUtils.sendHttpResponse(ctx, response, true);
         if (!whole) {
             streaming = true;
             eventStream = String.valueOf(response.headers().get(HttpHeaderNames.CONTENT_TYPE)).startsWith(EVENT_STREAM);
@@ -100,7 +96,7 @@ final class HttpCaller implements Caller {
                         Unpooled.copiedBuffer(errors.json(problem) + "\n", StandardCharsets.UTF_8));
         response.headers().set(HttpHeaderNames.CONTENT_TYPE, HttpHeaderValues.APPLICATION_JSON);
         mark(response, served);
-        NettyUtils.sendHttpResponse(ctx, response, keepAlive);
+        NettyUtils.sendHttpResponse(ctx, response, true);
     }
 
     /** An error in the stream's own form, then the end of the connection without the last chunk: nobody can take it for whole. */
@@ -110,11 +106,5 @@ final class HttpCaller implements Caller {
         String event = eventStream ? "event: error\ndata: " + error + "\n\n" : "\n" + error + "\n";
         ctx.writeAndFlush(new DefaultHttpContent(Unpooled.copiedBuffer(event, StandardCharsets.UTF_8)))
                 .addListener(ChannelFutureListener.CLOSE);
-    }
-
-    private void closeUnlessKeptAlive() {
-        if (!keepAlive) {
-            NettyUtils.closeOnFlush(ctx.channel());
-        }
     }
 }

@@ -29,7 +29,7 @@ final class Inferences {
     /** See {@link Router#route}; throws what TorchServe throws for a model or version that is not registered. */
     Route route(String model, String named, Sender sender)
             throws ModelNotFoundException, ModelVersionNotFoundException {
-        Route route = router.route(model, named, sender);
+        Route route = router.route(model, named == null || named.isEmpty() ? null : named, sender);
         if (route != null) {
             return route;
         }

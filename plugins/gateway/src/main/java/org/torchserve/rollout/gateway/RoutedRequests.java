@@ -4,7 +4,6 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
-import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import java.util.Set;
 import org.pytorch.serve.archive.DownloadArchiveException;
@@ -74,7 +73,7 @@ final class RoutedRequests extends HttpRequestHandlerChain {
                         : new RequestSender(headers::get, sequence, Sequences.ends(headers::get));
         Route route = inferences.route(model, version, sender);
         ErrorForm errors = target.isOpenAi() ? ErrorForm.OPENAI : ErrorForm.TORCHSERVE;
-        HttpCaller caller = new HttpCaller(ctx, HttpUtil.isKeepAlive(request), errors);
+        HttpCaller caller = new HttpCaller(ctx, errors);
         Exchange exchange = inferences.begin(route, input, caller);
         ctx.pipeline().get(Connection.class).whenClosed(exchange::callerGone);
     }

@@ -1,7 +1,6 @@
 package org.torchserve.rollout.gateway;
 
 import io.netty.buffer.Unpooled;
-import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelPipeline;
@@ -73,10 +72,8 @@ final class SizeLimit extends HttpObjectAggregator {
             HttpUtil.setContentLength(refusal, refusal.content().readableBytes());
             if (((TooLarge) request).endsConnection()) {
                 refusal.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
-                ctx.writeAndFlush(refusal).addListener(ChannelFutureListener.CLOSE);
-            } else {
-                ctx.writeAndFlush(refusal);
             }
+            ctx.writeAndFlush(refusal);
         }
     }
 }

@@ -14,6 +14,7 @@ import io.netty.handler.codec.http.DefaultHttpResponse;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import org.junit.Test;
@@ -105,5 +106,48 @@ public class ConnectionTest {
         channel.runPendingTasks();
         assertNull(arrived());
         assertEquals(0, waiting.refCnt());
+    }
+
+    /** The head of a stream that answers a request of this version with this header. */
+    private DefaultHttpResponse streamFor(HttpVersion version, String connection) {
+        FullHttpRequest request = new DefaultFullHttpRequest(version, HttpMethod.POST, "/1", Unpooled.buffer(8));
+        request.headers().set("connection", connection);
+        channel.writeInbound(request, request("/2"));
+        arrived();
+        DefaultHttpResponse head = new DefaultHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.OK);
+        HttpUtil.setTransferEncodingChunked(head, true);
+        channel.writeOutbound(head);
+        return head;
+    }
+
+    @Test
+    public void aClientWhoWantsNoFurtherAnswerIsToldSoAndTheConnectionEndsWithTheStream() {
+        assertEquals("close", streamFor(HttpVersion.HTTP_1_1, "close").headers().get("connection"));
+        assertTrue(channel.isOpen());
+        channel.writeOutbound(LastHttpContent.EMPTY_LAST_CONTENT);
+        channel.runPendingTasks();
+        assertNull(arrived());
+        assertFalse(channel.isOpen());
+    }
+
+    @Test
+    public void aClientOfHttp10GetsAStreamWithoutChunksThatEndsWithTheConnection() {
+        DefaultHttpResponse head = streamFor(HttpVersion.HTTP_1_0, "keep-alive");
+        assertFalse(HttpUtil.isTransferEncodingChunked(head));
+        assertEquals("close", head.headers().get("connection"));
+        channel.writeOutbound(LastHttpContent.EMPTY_LAST_CONTENT);
+        assertFalse(channel.isOpen());
+    }
+
+    @Test
+    public void aClientOfHttp10WhoKeepsTheConnectionGetsFurtherAnswers() {
+        FullHttpRequest request =
+                new DefaultFullHttpRequest(HttpVersion.HTTP_1_0, HttpMethod.POST, "/1", Unpooled.buffer(8));
+        request.headers().set("connection", "keep-alive");
+        channel.writeInbound(request, request("/2"));
+        arrived();
+        channel.writeOutbound(answer());
+        channel.runPendingTasks();
+        assertEquals("/2", arrived());
     }
 }
