@@ -1,4 +1,4 @@
-"""Fourteen ways for a candidate to go bad under traffic, and what the gateway has to make of each.
+"""Ways for a candidate to go bad under traffic, and what the gateway has to make of each.
 
 A fault reads as a sentence that begins with "a candidate that". ``strike`` makes it so while users ask; ``counted_as``
 are the outcomes its failed attempts may have on /metrics, the one that tells the fault first.
@@ -104,6 +104,7 @@ FAULTS = (
     Fault("raises", turns("raise"), ("model_error",)),
     Fault("raises a PredictionException 500", turns("refuse", code=500), ("model_error",)),
     Fault("answers with status 500", turns("status", code=500), ("model_error",)),
+    Fault("answers with a status that HTTP forbids", turns("status", code=100), ("model_error",)),
     Fault("exits", turns("exit"), ("worker_died",)),
     Fault("runs out of memory", turns("memory_error"), ("out_of_memory",)),
     Fault("hangs", turns("hang"), ("timeout",), deadline_s=SHORT_S),
@@ -118,6 +119,7 @@ FAULTS = (
     Fault("is killed by SIGKILL", is_killed, ("worker_died",)),
     Fault("is stopped by SIGSTOP", is_stopped, ("timeout",), deadline_s=SHORT_S),
     Fault("raises in the middle of a stream", turns("stream", then="raise"), ("stream_broken",)),
+    Fault("ends its stream with status 500", turns("stream", then="status"), ("stream_broken",)),
     Fault("dies in the middle of a stream", turns("stream", then="exit"), ("stream_broken", "worker_died")),
     Fault("stalls in the middle of a stream", turns("stream", then="hang"), ("stream_broken", "timeout"), SHORT_S),
     Fault("fails every batch it is in", turns("poison"), ("model_error",), config=BATCHES, stopped_by=WITH_LUCKY_ONES),

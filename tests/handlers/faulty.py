@@ -12,7 +12,7 @@ Its behaviour is read anew for every request from a small JSON file named in mod
     {"mode": "status", "code": 500}   answer with that status
     {"mode": "refuse", "code": 500}   raise TorchServe's PredictionException with that status
     {"mode": "poison"}                raise if the request's body is b"poison", and with it fail the whole batch
-    {"mode": "stream", "then": "exit"}  begin a streaming answer, then raise, exit or hang
+    {"mode": "stream", "then": "exit"}  begin a streaming answer, then raise, exit, hang, or end with a status ("status")
     {"mode": "empty"}                 answer with an empty text
     {"mode": "text", "text": "…"}     answer with that text
 
@@ -62,7 +62,7 @@ class FaultyHandler:
                 self._misbehave(fault, "then")
             self._misbehave(fault)
             text = {"empty": "", "text": str(fault.get("text", ""))}.get(str(fault.get("mode")), text)
-            if fault.get("mode") == "status":
+            if "status" in (fault.get("mode"), fault.get("then")):
                 context.set_response_status(int(fault.get("code", 500)), "Fault", index)
         context.set_response_content_type(index, "application/json")
         return json.dumps({"version": self.version, "text": text, "model_version": self.version})

@@ -41,8 +41,8 @@ def handle(data, context):
         raise MemoryError("no more")
     if wish == "refuse":
         raise PredictionException("too long", 422)
-    if wish == "status 500":
-        context.set_response_status(500, "Mine", 0)
+    if wish.startswith("status "):
+        context.set_response_status(int(wish.split()[1]), "Mine", 0)
     if wish.startswith("sleep"):
         time.sleep(float(wish.split()[1]))
     if wish == "large error":
@@ -54,6 +54,8 @@ def handle(data, context):
         ids = context.request_ids
         for part in ("a", "b"):
             send_intermediate_predict_response([part + version + " "], ids, "ok", 200, context)
+        if wish == "stream and status 500":
+            context.set_response_status(500, "Mine", 0)
         if wish == "stream and exit":
             time.sleep(0.3)
             os._exit(3)
@@ -402,6 +404,13 @@ def test_a_stream_passes_through(traffic: Traffic) -> None:
     assert traffic.outcomes("2.0", "candidate") == {"ok": 3}
 
 
+def test_a_stream_that_ends_with_an_errors_status_is_broken_off_so_that_the_caller_sees_it(traffic: Traffic) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        traffic.ask("stream and status 500")
+    assert traffic.outcomes("2.0", "candidate") == {"stream_broken": 1}
+
+
 def raw_request(traffic: Traffic, version: str, wish: str, more_bytes: int = 0) -> bytes:
     """A request as it goes over the wire, its body made longer by `more_bytes` of white space."""
     body = json.dumps({version: wish}) + " " * more_bytes
@@ -460,11 +469,12 @@ def test_a_slow_reader_gets_all_of_an_answer_that_closes_the_connection(traffic:
             assert (answer.status_code, len(answer.content)) == (422, 6_000_000)
 
 
-def test_a_response_header_that_http_forbids_is_the_versions_fault_and_kills_no_worker(traffic: Traffic) -> None:
+@pytest.mark.parametrize("wish", ["bad header", "status 100", "status 0"])
+def test_what_http_forbids_as_an_answer_is_the_versions_fault_and_kills_no_worker(traffic: Traffic, wish: str) -> None:
     traffic.policy(**EVERYTHING_TO_CANDIDATE)
-    assert traffic.ask("bad header").text == "answer of 1.0"
+    assert traffic.ask(wish).text == "answer of 1.0"
     assert traffic.outcomes("2.0", "candidate") == {"model_error": 1}
-    named = traffic.server.predict(traffic.model, json.dumps({"2.0": "bad header"}), version="2.0")
+    named = traffic.server.predict(traffic.model, json.dumps({"2.0": wish}), version="2.0")
     assert (named.status_code, named.json()["type"]) == (502, "InvalidResponseException")
     assert traffic.ask().text == "answer of 2.0"
 

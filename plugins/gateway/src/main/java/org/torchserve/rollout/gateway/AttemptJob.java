@@ -19,6 +19,7 @@ final class AttemptJob extends Job implements Dispatcher.Dispatched {
     private static final int TOO_LARGE = 413;
     private static final int OUT_OF_MEMORY = 507;
     private static final int BAD_GATEWAY = 502;
+    private static final int LOWEST_STATUS = 200;
     private static final long AT_ONCE_MS = 1;
 
     private final Attempt attempt;
@@ -56,6 +57,10 @@ final class AttemptJob extends Job implements Dispatcher.Dispatched {
 
     /** Throws here what would break the answer later, when it is too late for stable to step in. */
     private static void checkHttp(CharSequence contentType, int status, String reason, Map<String, String> headers) {
+        if (status < LOWEST_STATUS) {
+            // 1xx only announces an answer: the client would wait for it.
+            throw new IllegalArgumentException("status " + status);
+        }
         if (reason == null) {
             HttpResponseStatus.valueOf(status);
         } else {

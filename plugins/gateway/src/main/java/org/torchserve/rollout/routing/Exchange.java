@@ -82,6 +82,13 @@ public final class Exchange {
     }
 
     private void continueStream(Attempt attempt, Answer answer) {
+        Outcome outcome = Outcome.ofStatus(answer.status());
+        if (outcome.isCharged()) {
+            String message =
+                    String.format("Version %s ended its stream with status %d.", attempt.route().version(), answer.status());
+            fail(attempt, outcome, new Problem(answer.status(), "StreamBrokenException", message));
+            return;
+        }
         if (answer.part() != Answer.Part.MORE) {
             last = answer;
             conclude(attempt, Outcome.OK);

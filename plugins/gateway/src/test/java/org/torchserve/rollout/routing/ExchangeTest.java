@@ -287,6 +287,15 @@ public class ExchangeTest {
     }
 
     @Test
+    public void aStreamThatEndsWithAnErrorsStatusIsBrokenOffAndCharged() {
+        request();
+        attempts.get(0).answered(answer(200, "a", Answer.Part.MORE));
+        attempts.get(0).answered(answer(500, "b", Answer.Part.LAST));
+        assertHeard("200 a MORE from 2.0", "broken off");
+        assertCounted("answer 200 by 2.0", "2.0 candidate stream_broken");
+    }
+
+    @Test
     public void aStreamThatGoesOnKeepsItsDeadlineAwayAndOneThatStallsIsBrokenOff() {
         request();
         pass(20);
