@@ -12,7 +12,7 @@ Its behaviour is read anew for every request from a small JSON file named in mod
     {"mode": "status", "code": 500}   answer with that status
     {"mode": "refuse", "code": 500}   raise TorchServe's PredictionException with that status
     {"mode": "poison"}                raise if the request's body is b"poison", and with it fail the whole batch
-    {"mode": "stream", "then": "exit"}  begin a streaming answer, then raise, exit, hang, or end with a status ("status")
+    {"mode": "stream", "then": "exit"}  begin a streaming answer, then raise, exit, hang, or end it with a "status"
     {"mode": "empty"}                 answer with an empty text
     {"mode": "text", "text": "…"}     answer with that text
 
