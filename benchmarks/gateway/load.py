@@ -6,11 +6,12 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from benchmarks.gateway.threads import cpu_s_by_kind
 
 SCRIPT = Path(__file__).with_name("post.lua")
 RESULT = re.compile(
@@ -31,13 +32,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One subject under one workload for some seconds. Processor time is of all its processes, without wrk's own."""
+    """One subject under one workload for some seconds.
+
+    Processor time is of all its processes, without wrk's own; `cpu_us` is that of one request by kind of thread.
+    """
 
     requests_per_s: float
     p50_ms: float
     p99_ms: float
     cpu_s_per_1000: float
     failed: int
+    cpu_us: dict[str, float]
 
 
 def measure(
@@ -48,7 +53,7 @@ def measure(
     With `candidate_pct` wrk itself splits the requests over the paths of two versions.
     """
     watched = list(processes)
-    before_s = cpu_s(watched)
+    before_s = cpu_s_by_kind(watched)
     finished = subprocess.run(
         ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT), url],
         env=os.environ | {"BODY_BYTES": str(workload.body_bytes), "CANDIDATE_PCT": str(candidate_pct)},
@@ -56,7 +61,8 @@ def measure(
         text=True,
         check=False,
     )
-    used_s = cpu_s(watched) - before_s
+    after_s = cpu_s_by_kind(watched)
+    used_s = {kind: seconds - before_s.get(kind, 0.0) for kind, seconds in after_s.items()}
     told = RESULT.search(finished.stdout)
     if told is None:
         raise RuntimeError(f"wrk said nothing of use about {url}:\n{finished.stdout}{finished.stderr}")
@@ -67,16 +73,7 @@ def measure(
         requests_per_s=requests / (duration_us / 1e6),
         p50_ms=p50_us / 1000,
         p99_ms=p99_us / 1000,
-        cpu_s_per_1000=used_s / requests * 1000,
+        cpu_s_per_1000=sum(used_s.values()) / requests * 1000,
         failed=failed,
+        cpu_us={kind: round(seconds / requests * 1e6, 2) for kind, seconds in used_s.items()},
     )
-
-
-def cpu_s(processes: Iterable[psutil.Process]) -> float:
-    """User and system time they have used, in seconds."""
-    total = 0.0
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            total += times.user + times.system
-    return total

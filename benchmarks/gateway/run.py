@@ -1,6 +1,6 @@
 """What the gateway costs: TorchServe alone, with the gateway in it, and with nginx, HAProxy or Envoy in front of it.
 
-    python -m benchmarks.gateway.run [--rounds 4] [--sessions 2] [--seconds 2]     about 16 minutes
+    python -m benchmarks.gateway.run [--rounds 4] [--sessions 2] [--seconds 2]     about 20 minutes
     python -m benchmarks.gateway.run --smoke                                       about a minute
     python -m benchmarks.gateway.run --rounds 0 --docs docs/benchmarks.md          only the tables, from --json
 
@@ -70,7 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=4, help="of each session; 0: measure nothing")
     parser.add_argument("--sessions", type=int, default=2, help="so often all servers are started anew")
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
-    parser.add_argument("--warm-up-seconds", type=int, default=3, help="of each subject and workload, not counted")
+    parser.add_argument("--warm-up-seconds", type=int, default=6, help="of each subject and workload, not counted")
     parser.add_argument("--only", help="only subjects whose name matches this regular expression")
     parser.add_argument("--vmargs", default=VMARGS, help="options of the JVMs")
     parser.add_argument("--smoke", action="store_true", help="one short round, nothing kept")

@@ -23,6 +23,9 @@ MIRROR_PCT = 10
 # What the others are compared with. A candidate with few requests gets small batches, which cost its workers more,
 # whoever splits: so what splits is compared with TorchServe itself under requests that name their version.
 WHOLE, SPLIT = "direct", "direct, 95/5 by the client"
+# Two controls: how much of a difference is chance, and how much is that of two JVMs, each compiled in its own way.
+AGAIN, BESIDE = "direct again", "direct, in the gateway's JVM"
+WITHOUT_POLICY = "gateway, no policy"
 BATCH_SIZES = {"batched": 16, "single": 1}
 """Models by name. Both have the handler that does nothing; one of them gets its requests in batches."""
 
@@ -75,7 +78,8 @@ def subjects(vmargs: str, direct_twice: bool) -> Iterator[list[Subject]]:
                     archive = write_archive(server.model_store, model, version, HANDLER)
                     server.register(archive, batch_size=batch_size, max_batch_delay=1)
         found = [_direct(WHOLE, WHOLE, plain)]
-        found += [_direct("direct again", WHOLE, plain)] if direct_twice else []
+        if direct_twice:
+            found += [_direct(AGAIN, WHOLE, plain), _direct(BESIDE, WHOLE, with_gateway)]
         found.append(_direct(SPLIT, SPLIT, plain))
         found += _through_the_gateway(with_gateway)
         for name in PROXIES:
@@ -122,7 +126,7 @@ def _through_the_gateway(server: TorchServeProcess) -> list[Subject]:
         return put
 
     ways = {
-        "gateway, no policy": (WHOLE, without),
+        WITHOUT_POLICY: (WHOLE, without),
         "gateway, 95/5": (SPLIT, under()),
         "gateway, 95/5 + mirror": (SPLIT, under(mirror=f"{SHADOW}:{MIRROR_PCT}")),
     }

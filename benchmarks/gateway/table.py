@@ -6,10 +6,14 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmarks.gateway.subjects import BESIDE, WHOLE, WITHOUT_POLICY
+
 HEAD = (
     "| | req/s | p50 ms | p99 ms | CPU s per 1,000 | throughput × | CPU × |\n"
     "| --- | --- | --- | --- | --- | --- | --- |"
 )
+BY_THREAD = (WHOLE, BESIDE, WITHOUT_POLICY)
+LEAST_US = 0.5
 
 Row = dict[str, Any]
 """One measurement: session, round, workload, subject, its reference, and the fields of `Measured`."""
@@ -28,7 +32,27 @@ def tables(results: dict[str, Any]) -> str:
         chosen = [row for row in rows if row["workload"] == workload]
         lines += ["", f"**{workload}**", "", HEAD]
         lines += [_line(subject, chosen) for subject in _in_order(row["subject"] for row in chosen)]
+        if all("cpu_us" in row for row in chosen):
+            lines += ["", *_by_thread(chosen)]
     return "\n".join(lines)
+
+
+def _by_thread(rows: Sequence[Row]) -> list[str]:
+    """What a request costs, in microseconds of processor time, by what used it."""
+    compared = [name for name in BY_THREAD if any(row["subject"] == name for row in rows)]
+    mine = {name: [row["cpu_us"] for row in rows if row["subject"] == name] for name in compared}
+    level = {
+        name: {kind: statistics.median(each.get(kind, 0.0) for each in costs) for kind in {k for c in costs for k in c}}
+        for name, costs in mine.items()
+    }
+    kinds = sorted(level[compared[0]], key=lambda kind: -level[compared[0]][kind])
+    kinds += sorted({kind for costs in level.values() for kind in costs} - set(kinds))
+    lines = [f"| CPU µs a request, by threads | {' | '.join(compared)} |", "| --- |" + " --- |" * len(compared)]
+    for kind in kinds:
+        cells = [level[name].get(kind, 0.0) for name in compared]
+        if max(cells) >= LEAST_US:
+            lines.append(f"| {kind} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
+    return lines
 
 
 def _machine(results: dict[str, Any]) -> str:
