@@ -96,6 +96,20 @@ def test_a_client_who_leaves_is_counted(traffic: Traffic, client: GrpcInference)
     assert traffic.outcomes("2.0", "candidate") == {"client_gone": 1}
 
 
+def test_a_client_who_leaves_a_conversation_is_counted_with_each_request_under_way(
+    traffic: Traffic, client: GrpcInference
+) -> None:
+    traffic.policy(**EVERYTHING_TO_CANDIDATE)
+    requests = [wish(traffic.model, sequence_id=each, v2="sleep 1") for each in ("a", "b", "c")]
+    with pytest.raises(grpc.RpcError):
+        list(client.converse(requests, timeout_s=0.4))
+    wait_until(
+        lambda: traffic.outcomes("2.0", "candidate").get("client_gone") == 3,
+        5,
+        "the gateway to drop all three requests",
+    )
+
+
 def test_a_stream_comes_in_parts_and_breaks_visibly(traffic: Traffic, client: GrpcInference) -> None:
     traffic.policy(**EVERYTHING_TO_CANDIDATE)
     assert list(client.stream(wish(traffic.model, v2="stream"))) == [b"a2.0 ", b"b2.0 ", b"answer of 2.0"]
