@@ -9,14 +9,15 @@ from pathlib import Path
 
 import psutil
 
-SHORT_LIVED = "threads that live for one batch"
-"""TorchServe starts one for each batch where the JVM sees two cores or fewer (`CompletableFuture.runAsync`)."""
+WRITERS = "threads that write to workers"
+"""Those of the JVM's common pool. With two cores or fewer the JVM starts a new thread for each task instead."""
 
 PYTHON = "Python workers"
 OTHER = "other threads of the JVM"
 KINDS = {
     "epollEventLoop": "network threads",
     "W-": "threads that collect batches",
+    "ForkJoinPool": WRITERS,
     "rollout-": "the gateway's housekeeping",
     "C1 Compiler": "JIT compiler",
     "C2 Compiler": "JIT compiler",
@@ -29,7 +30,7 @@ NANOS_PER_S = 1e9
 
 
 def cpu_s_by_kind(processes: Iterable[psutil.Process]) -> dict[str, float]:
-    """User and system time used so far, in seconds, by kind of thread; threads that have ended are `SHORT_LIVED`."""
+    """User and system time used so far, in seconds, by kind of thread; threads that have ended were `WRITERS`."""
     used_s: defaultdict[str, float] = defaultdict(float)
     for process in processes:
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
@@ -38,10 +39,10 @@ def cpu_s_by_kind(processes: Iterable[psutil.Process]) -> dict[str, float]:
             if name != "java":
                 used_s[PYTHON if name.startswith("python") else name] += times.user + times.system
                 continue
-            used_s[SHORT_LIVED] += times.user + times.system
+            used_s[WRITERS] += times.user + times.system
             for kind, living_s in _living_threads_s(process.pid).items():
                 used_s[kind] += living_s
-                used_s[SHORT_LIVED] -= living_s
+                used_s[WRITERS] -= living_s
     return used_s
 
 

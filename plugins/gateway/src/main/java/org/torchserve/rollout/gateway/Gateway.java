@@ -66,6 +66,7 @@ public final class Gateway {
     /** Starts the gateway as soon as TorchServe is up; only the first call counts, TorchServe makes each plugin twice. */
     public void startOnce() {
         if (started.compareAndSet(false, true)) {
+            CommonPool.widen();
             Thread thread = new Thread(this::start, "rollout-start");
             thread.setDaemon(true);
             thread.start();
