@@ -40,7 +40,8 @@ WORKLOADS = (
     Workload("64 KiB body, 32 connections", "batched", 65536, 32),
     Workload("one connection, no batching", "single", 2, 1),
 )
-VMARGS = "-Xms1g -Xmx1g"
+# TorchServe alone gets what the plugin sets by itself, so that the ratios are of the gateway and of nothing else.
+VMARGS = "-Xms1g -Xmx1g -Djava.util.concurrent.ForkJoinPool.common.parallelism=256"
 MARK = "gateway"
 
 

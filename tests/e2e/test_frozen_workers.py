@@ -48,9 +48,11 @@ def frozen(server: TorchServeProcess) -> Iterator[None]:
 
 @pytest.mark.usefixtures("frozen")
 def test_a_candidate_whose_workers_are_frozen_costs_no_request_however_large(server: TorchServeProcess) -> None:
-    policy = {"epoch": 1, "stable": "1.0", "weights": "2.0:50", "lease_s": 600, "candidate_deadline_s": 1}
-    never = {"breaker_consecutive": 0, "breaker_window_failures": 0, "replay_budget": 100}
-    assert server.management("PUT", f"/traffic/{MODEL}", **policy, **never).status_code == 200
+    policy = server.management(
+        *("PUT", f"/traffic/{MODEL}"), epoch=1, stable="1.0", weights="2.0:50", lease_s=600, candidate_deadline_s=1,
+        breaker_consecutive=0, breaker_window_failures=0, replay_budget=100,
+    )  # fmt: skip
+    assert policy.status_code == 200, policy.text
 
     def ask(_: int) -> requests.Response:
         return server.predict(MODEL, LARGE, timeout_s=60)
