@@ -53,7 +53,8 @@ def main() -> int:
         results = {"machine": _machine(), "versions": _versions(), "seconds": options.seconds, "rows": []}
         for session in range(options.sessions):
             with subjects(options.vmargs, direct_twice=not options.smoke) as compared:
-                for rows in _rounds(session, _wanted(compared, options.only), options):
+                wanted = [each for each in compared if re.search(options.only, each.name)]
+                for rows in _rounds(session, wanted, options):
                     results["rows"] += rows
                     if options.json:
                         options.json.write_text(_as_json(results), "utf-8")
@@ -72,7 +73,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sessions", type=int, default=2, help="so often all servers are started anew")
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
     parser.add_argument("--warm-up-seconds", type=int, default=6, help="of each subject and workload, not counted")
-    parser.add_argument("--only", help="only subjects whose name matches this regular expression")
+    parser.add_argument("--only", default="", help="only subjects whose name matches this regular expression")
+    parser.add_argument("--workload", default="", help="only workloads whose name matches this regular expression")
     parser.add_argument("--vmargs", default=VMARGS, help="options of the JVMs")
     parser.add_argument("--smoke", action="store_true", help="one short round, nothing kept")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the measurements are kept")
@@ -84,25 +86,22 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _wanted(compared: Sequence[Subject], only: str | None) -> list[Subject]:
-    return [each for each in compared if only is None or re.search(only, each.name)]
-
-
 def _rounds(session: int, compared: Sequence[Subject], options: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    workloads = [each for each in WORKLOADS if re.search(options.workload, each.name)]
     if options.warm_up_seconds:
-        for subject, workload in itertools.product(compared, WORKLOADS):
+        for subject, workload in itertools.product(compared, workloads):
             _measure(subject, workload, options.warm_up_seconds)
     order = random.Random(session)
     for number in range(options.rounds):
         measured: dict[tuple[str, str], dict[str, Any]] = {}
-        for workload in WORKLOADS:
+        for workload in workloads:
             # What came before leaves traces, in caches and in clock rates: nobody may always follow the same one.
             for subject in order.sample(compared, len(compared)):
                 measured[workload.name, subject.name] = _measure(subject, workload, options.seconds)
         sys.stderr.write(f"session {session + 1}, round {number + 1} of {options.rounds}\n")
         yield [
             {"session": session, "round": number} | measured[workload.name, subject.name]
-            for workload, subject in itertools.product(WORKLOADS, compared)
+            for workload, subject in itertools.product(workloads, compared)
         ]
 
 

@@ -32,8 +32,7 @@ def tables(results: dict[str, Any]) -> str:
         chosen = [row for row in rows if row["workload"] == workload]
         lines += ["", f"**{workload}**", "", HEAD]
         lines += [_line(subject, chosen) for subject in _in_order(row["subject"] for row in chosen)]
-        if all("cpu_us" in row for row in chosen):
-            lines += ["", *_by_thread(chosen)]
+        lines += ["", *_by_thread(chosen)]
     return "\n".join(lines)
 
 
