@@ -241,10 +241,12 @@ def test_a_named_version_is_honoured_and_never_failed_over(traffic: Traffic) -> 
     traffic.policy(stable="1.0", weights="2.0:0", lease_s=600)
     assert traffic.server.predict(traffic.model, "{}", version="2.0").text == "answer of 2.0"
     assert traffic.ask(**{"x-model-version": "2.0"}).text == "answer of 2.0"
+    kserve = traffic.server.url(traffic.server.ports.gateway, f"/v2/models/{traffic.model}/versions/2.0/infer")
+    assert requests.post(kserve, b"{}", headers=traffic.server.inference_headers(), timeout=10).text == "answer of 2.0"
     failed = traffic.ask("raise", **{"x-model-version": "2.0"})
     assert failed.status_code == 503
     assert "x-rollout-failover" not in failed.headers
-    assert traffic.outcomes("2.0", "explicit") == {"ok": 2, "model_error": 1}
+    assert traffic.outcomes("2.0", "explicit") == {"ok": 3, "model_error": 1}
     assert traffic.ask(**{"x-model-version": "9"}).status_code == 404
     assert traffic.ask(**{"x-model-version": ""}).text == "answer of 1.0", "an empty header names none"
     traffic.server.register(write_archive(traffic.server.model_store, traffic.model, "cold", HANDLER), workers=0)

@@ -5,7 +5,7 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * What an inference path asks for; the routes of TorchServe's InferenceRequestHandler.
+ * What an inference path asks for; the routes of TorchServe's InferenceRequestHandler, and those of OpenAI and KServe.
  *
  * @param model may be null: it is then to be found in the body, see {@link #isOpenAi}
  * @param version named in the path, or null
@@ -60,18 +60,20 @@ record Target(String model, String version, String explain, String urlPath, bool
         if (models && segments.length == 4 && segments[1].equals("v1")) {
             String last = segments[3];
             String explain = last.contains(":predict") ? "False" : last.contains(":explain") ? "True" : null;
-            return explain == null ? null : kserve(last, explain);
+            return explain == null ? null : kserve(last, null, explain);
         }
-        if (models && segments.length == 5 && segments[1].equals("v2")) {
-            String verb = segments[4];
+        // TorchServe has no way to name a version here; KServe's protocol has, and its clients use it.
+        boolean named = segments.length == 7 && segments[4].equals("versions");
+        if (models && segments[1].equals("v2") && (segments.length == 5 || named)) {
+            String verb = segments[segments.length - 1];
             String explain = verb.equals("infer") ? "False" : verb.equals("explain") ? "True" : null;
-            return explain == null ? null : kserve(segments[3], explain);
+            return explain == null ? null : kserve(segments[3], named ? segments[5] : null, explain);
         }
         return null;
     }
 
-    private static Target kserve(String modelAndVerb, String explain) {
-        return new Target(modelAndVerb.split(":")[0], null, explain, null, false);
+    private static Target kserve(String modelAndVerb, String version, String explain) {
+        return new Target(modelAndVerb.split(":")[0], version, explain, null, false);
     }
 
     private static Target legacy(String[] segments) {

@@ -28,6 +28,7 @@ public class TargetTest {
         assertEquals(new Target("m", null, "True", null, false), of("/v1/models/m:explain"));
         assertEquals(new Target("m", null, "False", null, false), of("/v2/models/m/infer"));
         assertEquals(new Target("m", null, "True", null, false), of("/v2/models/m/explain"));
+        assertEquals(new Target("m", "2.0", "False", null, false), of("/v2/models/m/versions/2.0/infer"));
         assertEquals(new Target("m x", null, "False", "", false), of("/predictions/m%20x"));
         assertEquals(new Target(null, null, "False", "v1/completions", false), of("/v1/completions"));
         assertEquals(new Target(null, null, "False", "v1/chat/completions", false), of("/v1/chat/completions"));
@@ -38,7 +39,8 @@ public class TargetTest {
         for (String uri :
                 new String[] {
                     "/", "/ping", "/ping/predict", "/api-description", "/predictions", "/explanations", "/models/m",
-                    "/models/m/predict", "/v1/models", "/v1/models/m", "/v1/chat", "/v1/chat/other", "/v2/models/m", "/v2/models/m/versions/2.0/infer", "/v2/health/live",
+                    "/models/m/predict", "/v1/models", "/v1/models/m", "/v1/chat", "/v1/chat/other", "/v2/models/m", "/v2/models/m/versions/2.0", "/v2/models/m/versions/2.0/ready",
+                    "/v2/health/live",
                     "/wfpredict/w", "/nonsense", "/invocations/m"
                 }) {
             assertNull(uri, of(uri));
