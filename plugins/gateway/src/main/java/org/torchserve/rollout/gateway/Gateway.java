@@ -154,6 +154,8 @@ public final class Gateway {
                 () -> guarded(() -> metrics.forgetUnregistered(versions, policies)), FORGET_S, FORGET_S, TimeUnit.SECONDS);
         housekeeping.scheduleWithFixedDelay(
                 () -> guarded(router::forgetIdleSequences), FORGET_S, FORGET_S, TimeUnit.SECONDS);
+        housekeeping.scheduleWithFixedDelay(
+                () -> guarded(mirror::forgetIdlePairs), FORGET_S, FORGET_S, TimeUnit.SECONDS);
     }
 
     /** The executor would silently stop repeating what once threw. */

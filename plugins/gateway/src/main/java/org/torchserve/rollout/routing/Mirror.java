@@ -21,6 +21,8 @@ public final class Mirror {
     public static final long MAX_BYTES = 64L << 20;
     /** So many bytes of each answer are kept. */
     public static final int MAX_BODY_BYTES = 16 << 10;
+    /** So long pairs are kept after the latest of their model. */
+    static final long IDLE_MS = 3_600_000;
 
     private final Exchanges exchanges;
     private final DoubleSupplier random;
@@ -44,6 +46,12 @@ public final class Mirror {
     /** The pairs of a model, or null if nothing of it was ever mirrored. */
     public MirrorPairs pairs(String model) {
         return pairs.get(model);
+    }
+
+    /** Lets go of the pairs of models that are no longer mirrored. */
+    public void forgetIdlePairs() {
+        long nowMs = wallClockMs.getAsLong();
+        pairs.values().removeIf(each -> nowMs - each.lastMillis() > IDLE_MS);
     }
 
     /**

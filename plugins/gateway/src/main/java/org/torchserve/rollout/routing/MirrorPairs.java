@@ -17,11 +17,13 @@ public final class MirrorPairs {
     private final Deque<MirrorPair> pairs = new ArrayDeque<>();
     private final long begin;
     private long last;
+    private long lastMillis;
 
     /** @param wallClockMs milliseconds since 1970; where the sequence begins, so that it grows over restarts */
     MirrorPairs(LongSupplier wallClockMs) {
         this.wallClockMs = wallClockMs;
-        this.begin = wallClockMs.getAsLong() * SEQUENCES_PER_MS;
+        this.lastMillis = wallClockMs.getAsLong();
+        this.begin = lastMillis * SEQUENCES_PER_MS;
         this.last = begin;
     }
 
@@ -30,7 +32,13 @@ public final class MirrorPairs {
             pairs.removeFirst();
         }
         last++;
-        pairs.addLast(new MirrorPair(last, requestId, wallClockMs.getAsLong(), primary, shadow));
+        lastMillis = wallClockMs.getAsLong();
+        pairs.addLast(new MirrorPair(last, requestId, lastMillis, primary, shadow));
+    }
+
+    /** When the latest pair was added, in milliseconds since 1970. */
+    synchronized long lastMillis() {
+        return lastMillis;
     }
 
     /**

@@ -19,6 +19,7 @@ public class MirrorTest {
     private final List<String> dropped = new ArrayList<>();
     private final Map<String, List<Attempt>> asked = new HashMap<>();
     private long nowNanos = Policies.SECOND;
+    private long nowMs = 1000;
     private double drawn;
     private boolean isCopyBroken;
     private final PolicyBook book = new PolicyBook(() -> nowNanos);
@@ -26,7 +27,7 @@ public class MirrorTest {
             new Router(book, new Policies.Registered("1.0", "2.0", "3.0"), () -> 0.999, () -> nowNanos);
     private final Exchanges exchanges =
             new Exchanges(router, new Dropped(), () -> nowNanos);
-    private final Mirror mirror = new Mirror(exchanges, () -> drawn, () -> nowNanos, () -> 1000);
+    private final Mirror mirror = new Mirror(exchanges, () -> drawn, () -> nowNanos, () -> nowMs);
 
     private final class Dropped implements Recorder {
         @Override
@@ -226,6 +227,21 @@ public class MirrorTest {
         request(null, 1).callerGone();
         answer("2.0", 0, "its", Answer.Part.WHOLE);
         assertEquals(0, pairs().size());
+    }
+
+    @Test
+    public void pairsAreLetGoAnHourAfterTheLatestOfTheirModel() throws PolicyConflictException {
+        policy("mirror=2.0:100");
+        request(null, 1);
+        answer("1.0", 0, "mine", Answer.Part.WHOLE);
+        nowMs += 1000;
+        answer("2.0", 0, "its", Answer.Part.WHOLE);
+        nowMs += Mirror.IDLE_MS;
+        mirror.forgetIdlePairs();
+        assertEquals(1, pairs().size());
+        nowMs++;
+        mirror.forgetIdlePairs();
+        assertNull(mirror.pairs("m"));
     }
 
     @Test
