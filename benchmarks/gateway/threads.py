@@ -51,10 +51,10 @@ def _living_threads_s(pid: int) -> dict[str, float]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):
             nanos = int((task / "schedstat").read_text().split()[0])
-            used_s[_kind((task / "comm").read_text())] += nanos / NANOS_PER_S
+            used_s[kind_of((task / "comm").read_text())] += nanos / NANOS_PER_S
     return used_s
 
 
-def _kind(thread: str) -> str:
+def kind_of(thread: str) -> str:
     """What a thread of the JVM does, by its name."""
     return next((words for begin, words in KINDS.items() if thread.startswith(begin)), OTHER)

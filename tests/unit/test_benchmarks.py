@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from benchmarks.gateway.table import ratios
 from benchmarks.gateway.table import tables as gateway_tables
+from benchmarks.gateway.threads import PYTHON, WRITERS, cpu_s_by_kind, kind_of
 from benchmarks.soak.table import is_flat, slope_per_h
 from benchmarks.soak.table import table as soak_table
 
@@ -29,6 +31,24 @@ def test_ratios_are_taken_within_a_round() -> None:
         for number, subject, value in [(0, "direct", 1.0), (0, "proxy", 2.0), (1, "proxy", 30.0), (1, "direct", 10.0)]
     ]
     assert ratios(rows, "proxy", "cpu_s_per_1000") == [2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("epollEventLoopG", "network threads"),
+        ("W-9000-single_1", "threads that collect batches"),
+        ("ForkJoinPool.co", WRITERS),
+        ("C2 CompilerThre", "JIT compiler"),
+        ("VM Thread", "other threads of the JVM"),
+    ],
+)
+def test_what_a_thread_of_the_jvm_does_is_told_by_its_name(name: str, kind: str) -> None:
+    assert kind_of(name) == kind
+
+
+def test_processor_time_of_a_process_that_is_no_jvm_is_its_own_kind() -> None:
+    assert cpu_s_by_kind([psutil.Process()])[PYTHON] > 0
 
 
 @pytest.mark.parametrize(
