@@ -87,8 +87,12 @@ def is_unregistered(candidate: Candidate) -> None:
 
 def is_scaled_to_zero(candidate: Candidate) -> None:
     candidate.hold_requests()
-    answer = candidate.server.management("PUT", candidate.path, min_worker=0, synchronous="true")
-    assert answer.status_code == 200, answer.text
+
+    def is_scaled() -> bool:
+        return candidate.server.management("PUT", candidate.path, min_worker=0, synchronous="true").status_code == 200
+
+    # TorchServe answers 500 if a batch is answered while it stops the worker, which is gone all the same.
+    wait_until(is_scaled, 20, f"{candidate.version} to be scaled to 0")
 
 
 def never_loads(how: str) -> Callable[[Candidate], None]:
