@@ -91,7 +91,7 @@ def is_scaled_to_zero(candidate: Candidate) -> None:
     def is_scaled() -> bool:
         return candidate.server.management("PUT", candidate.path, min_worker=0, synchronous="true").status_code == 200
 
-    # TorchServe answers 500 if a batch is answered while it stops the worker, which is gone all the same.
+    # TorchServe answers 500 if a batch is answered while it stops the worker.
     wait_until(is_scaled, 20, f"{candidate.version} to be scaled to 0")
 
 
